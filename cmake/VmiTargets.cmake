@@ -1,0 +1,41 @@
+# SPDX-License-Identifier: Apache-2.0
+# How every target of this project is compiled, and how its tests are declared.
+
+option(VMI_WERROR "Treat compiler warnings as errors" OFF)
+option(VMI_SANITIZE "Build with AddressSanitizer and UndefinedBehaviorSanitizer" OFF)
+
+find_program(CCACHE ccache)
+if(CCACHE)
+  set(CMAKE_CXX_COMPILER_LAUNCHER ${CCACHE})
+  set(CMAKE_C_COMPILER_LAUNCHER ${CCACHE})
+endif()
+
+add_library(vmi_options INTERFACE)
+target_compile_options(vmi_options INTERFACE
+  -Wall -Wextra -Wno-missing-field-initializers -Wshadow -Wconversion $<$<BOOL:${VMI_WERROR}>:-Werror>)
+target_include_directories(vmi_options INTERFACE ${CMAKE_SOURCE_DIR})
+target_compile_definitions(vmi_options INTERFACE VMI_VERSION="${PROJECT_VERSION}")
+if(VMI_SANITIZE)
+  target_compile_options(vmi_options INTERFACE -fsanitize=address,undefined -fno-omit-frame-pointer)
+  target_link_options(vmi_options INTERFACE -fsanitize=address,undefined)
+endif()
+
+# vmi_library(NAME SOURCES... ): a static library of one folder; includes are written from the project's root.
+function(vmi_library name)
+  cmake_parse_arguments(ARG "" "" "SOURCES;LIBS" ${ARGN})
+  add_library(${name} STATIC ${ARG_SOURCES})
+  target_link_libraries(${name} PUBLIC vmi_options ${ARG_LIBS})
+endfunction()
+
+# vmi_test(NAME LABELS... SOURCES... LIBS...): one Catch2 program, registered with CTest under its labels.
+function(vmi_test name)
+  cmake_parse_arguments(ARG "" "TIMEOUT" "SOURCES;LIBS;LABELS" ${ARGN})
+  if(NOT ARG_TIMEOUT)
+    set(ARG_TIMEOUT 120)
+  endif()
+  add_executable(${name} ${ARG_SOURCES})
+  set_target_properties(${name} PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/tests)
+  target_link_libraries(${name} PRIVATE vmi_test_main ${ARG_LIBS})
+  add_test(NAME ${name} COMMAND ${name})
+  set_tests_properties(${name} PROPERTIES LABELS "${ARG_LABELS}" TIMEOUT ${ARG_TIMEOUT})
+endfunction()

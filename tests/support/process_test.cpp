@@ -1,0 +1,49 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "cachegen/support/process.hpp"
+
+#include <fcntl.h>
+#include <unistd.h>
+
+#include <catch2/catch.hpp>
+
+#include "cachegen/support/error.hpp"
+
+using namespace vmi;
+using namespace std::chrono_literals;
+
+TEST_CASE("a command's output, errors and status are kept") {
+  const RunResult result = run({"sh", "-c", "echo out; echo err >&2; exit 3"}, Deadline::after(30s));
+  CHECK(result.out == "out\n");
+  CHECK(result.err == "err\n");
+  CHECK(describe_wait_status(result.wait_status) == "exit status 3");
+}
+
+TEST_CASE("a command that fails is reported with what it printed") {
+  CHECK_THROWS_WITH(run_checked({"sh", "-c", "echo 'no such thing' >&2; exit 1"}, Deadline::after(30s)), Catch::Contains("no such thing"));
+}
+
+TEST_CASE("a program that does not exist is named") {
+  CHECK_THROWS_WITH(spawn({"no-such-program"}), Catch::Contains("'no-such-program'"));
+  CHECK_THROWS_WITH(spawn({"/etc/passwd"}), Catch::Contains("/etc/passwd"));
+}
+
+TEST_CASE("a command that does not end by its deadline is killed and reported") {
+  try {
+    run({"sleep", "600"}, Deadline::after(50ms));
+    FAIL("no error");
+  } catch (const Error& error) {
+    CHECK(error.status() == ExitStatus::timed_out);
+    CHECK_THAT(error.what(), Catch::Contains("sleep 600"));
+  }
+}
+
+TEST_CASE("a child inherits only the descriptors that it was given") {
+  const Fd kept = open_file("/dev/null", O_RDONLY);
+  const Fd other(dup(kept.get()));
+  const RunResult plain = run({"sh", "-c", "ls /proc/self/fd | wc -l"}, Deadline::after(30s));
+  CHECK(plain.out == "4\n");  // 0, 1, 2 and the folder that ls reads
+}
+
+TEST_CASE("commands are shown as a shell would take them") {
+  CHECK(shell_quoted({"a", "b c", "it's", ""}) == "a 'b c' 'it'\\''s' ''");
+}
