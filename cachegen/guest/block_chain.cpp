@@ -1,0 +1,106 @@
+// SPDX-License-Identifier: Apache-2.0
+// One place for the block graph, shared by profile and launch: a cache only fits the reads that its overlay
+// layout makes below itself. The overlay ignores flushes, since it never outlives its VM.
+#include "cachegen/guest/block_chain.hpp"
+
+#include "cachegen/guest/image_node.hpp"
+
+#include <fcntl.h>
+
+namespace vmi {
+namespace {
+
+using nlohmann::json;
+
+json file_node(const std::string& filename, const std::string& name, bool lock) {
+  json node = {{"driver", "file"}, {"filename", filename}, {"node-name", name}};
+  if (!lock) node["locking"] = "off";
+  return node;
+}
+
+void add_base(const ChainSpec& chain, std::vector<json>& nodes) {
+  json file = image_node(chain.image_url);
+  if (file["driver"] == chain.image_format &&
+      file.contains("file")) {  // json:{...} that gives the format level itself
+    file["node-name"] = kBaseNode;
+    file["read-only"] = true;
+    nodes.push_back(std::move(file));
+    return;
+  }
+  const std::string file_name = std::string(kBaseNode) + "-file";
+  file["node-name"] = file_name;
+  file["read-only"] = true;
+  if (is_local_path(chain.image_url) && !chain.lock_base) file["locking"] = "off";
+  nodes.push_back(std::move(file));
+  nodes.push_back(
+      {{"driver", chain.image_format}, {"node-name", kBaseNode}, {"read-only", true}, {"file", file_name}});
+}
+
+/// Returns the node that the overlay reads through.
+std::string add_cache(const ChainSpec& chain, std::vector<json>& nodes) {
+  if (chain.cache_path.empty()) return kBaseNode;
+  if (chain.driver == Driver::vmicache) {
+    throw Error(ExitStatus::environment, "this QEMU has no vmicache driver; use --driver qcow2");
+  }
+  const std::string file_name = std::string(kCacheNode) + "-file";
+  json file = file_node(chain.cache_path, file_name, chain.lock_cache);
+  file["read-only"] = !chain.cache_writable;
+  nodes.push_back(std::move(file));
+  nodes.push_back({{"driver", "qcow2"},
+                   {"node-name", kCacheNode},
+                   {"read-only", !chain.cache_writable},
+                   {"file", file_name},
+                   {"backing", kBaseNode}});
+  if (chain.driver != Driver::copy_on_read || !chain.cache_writable) return kCacheNode;
+  nodes.push_back({{"driver", "copy-on-read"}, {"node-name", "filler"}, {"file", kCacheNode}});
+  return "filler";
+}
+
+}  // namespace
+
+std::vector<json> blockdev_chain(const ChainSpec& chain) {
+  std::vector<json> nodes;
+  add_base(chain, nodes);
+  const std::string below = add_cache(chain, nodes);
+  const std::string file_name = std::string(kOverlayNode) + "-file";
+  const json no_flush = {{"no-flush", true}};
+  json file = file_node(chain.overlay.string(), file_name, true);
+  file["cache"] = no_flush;
+  nodes.push_back(std::move(file));
+  nodes.push_back({{"driver", "qcow2"},
+                   {"node-name", kOverlayNode},
+                   {"file", file_name},
+                   {"backing", below},
+                   {"cache", no_flush}});
+  return nodes;
+}
+
+Driver resolve_driver(Driver wanted, const QemuFacts& qemu, bool cold) {
+  if (wanted == Driver::vmicache && !qemu.has_vmicache) {
+    throw Error(ExitStatus::environment,
+                "QEMU '" + qemu.path.string() + "' (" + qemu.version +
+                    ") has no vmicache driver; use --driver qcow2 or the cache-enabled QEMU");
+  }
+  if (wanted != Driver::automatic) return wanted;
+  if (qemu.has_vmicache) return Driver::vmicache;
+  return cold ? Driver::copy_on_read : Driver::qcow2;
+}
+
+bool can_lock(const std::string& url_or_path) {
+  if (!is_local_path(url_or_path)) return true;
+  Fd file;
+  try {
+    file = open_file(url_or_path, O_RDONLY);
+  } catch (const Error&) {
+    return true;
+  }
+  struct flock lock {};
+  lock.l_type = F_RDLCK;
+  lock.l_whence = SEEK_SET;
+  lock.l_start = 100;  // the first of the bytes that QEMU locks (block/file-posix.c, RAW_LOCK_PERM_BASE)
+  lock.l_len = 1;
+  if (fcntl(file.get(), F_OFD_SETLK, &lock) == 0) return true;
+  return errno == EAGAIN || errno == EACCES;  // somebody holds it: locks work
+}
+
+}  // namespace vmi

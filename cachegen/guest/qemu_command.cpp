@@ -1,0 +1,130 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "cachegen/guest/qemu_command.hpp"
+
+#include <sstream>
+
+namespace vmi {
+namespace {
+
+/// A value inside QEMU's comma-separated option syntax: a comma is doubled.
+std::string option_value(const std::string& text) {
+  std::string result;
+  for (const char c : text) {
+    result += c;
+    if (c == ',') result += ',';
+  }
+  return result;
+}
+
+/// Collects words; `on_bus` names a virtio device as the machine's bus has it.
+class Builder {
+ public:
+  Builder(Argv& argv, Machine machine)
+      : argv_(argv), suffix_(machine == Machine::microvm ? "-device" : "-pci") {}
+  void add(const std::string& option, const std::string& value) {
+    argv_.push_back(option);
+    argv_.push_back(value);
+  }
+  void add(const std::string& option) { argv_.push_back(option); }
+  void virtio(const std::string& device, const std::string& properties) {
+    add("-device", device + suffix_ + (properties.empty() ? "" : "," + properties));
+  }
+
+ private:
+  Argv& argv_;
+  std::string suffix_;
+};
+
+void add_machine(Builder& command, const GuestSpec& guest) {
+  const bool microvm = guest.machine == Machine::microvm;
+  command.add("-machine",
+              to_text(guest.machine) + (microvm ? "" : ",usb=off,vmport=off") + ",dump-guest-core=off");
+  if (microvm) command.add("-global", "virtio-mmio.force-legacy=false");
+  // TCG keeps translated code up to a quarter of the memory by default; 64 VMs on a node cannot afford that.
+  command.add("-accel", guest.accel == Accel::kvm ? "kvm" : "tcg,tb-size=64");
+  if (!guest.cpu_model.empty()) command.add("-cpu", guest.cpu_model);
+  command.add("-m", std::to_string(guest.memory / MiB) + "M");
+  command.add("-smp", std::to_string(guest.cpus));
+}
+
+void add_identity(Builder& command, const GuestSpec& guest, const CommandExtras& extras) {
+  const bool direct = !guest.kernel.empty();
+  if (guest.machine == Machine::microvm &&
+      (!extras.credentials.empty() || (!direct && !extras.kernel_args.empty()))) {
+    throw Error(
+        ExitStatus::usage,
+        "machine microvm has no SMBIOS to hand per-VM settings to its guest; use --machine pc or q35");
+  }
+  if (!direct && !extras.kernel_args.empty())
+    command.add("-smbios", "type=2,asset=" + option_value(extras.kernel_args));
+  for (const std::string& credential : extras.credentials) {
+    command.add("-smbios", "type=11,value=" + option_value(credential));
+  }
+  if (!guest.firmware.empty()) command.add("-bios", guest.firmware);
+  if (!direct) return;
+  command.add("-kernel", guest.kernel);
+  if (!guest.initrd.empty()) command.add("-initrd", guest.initrd);
+  const std::string separator = guest.append.empty() || extras.kernel_args.empty() ? "" : " ";
+  const std::string append = guest.append + separator + extras.kernel_args;
+  if (!append.empty()) command.add("-append", append);
+}
+
+void add_devices(Builder& command, const std::vector<nlohmann::json>& chain, const VmFiles& files,
+                 const CommandExtras& extras) {
+  for (const nlohmann::json& node : chain) command.add("-blockdev", node.dump());
+  command.virtio("virtio-blk", "drive=" + chain.back().at("node-name").get<std::string>() + ",id=disk");
+  command.add("-object", "rng-builtin,id=entropy");
+  command.virtio("virtio-rng", "rng=entropy");
+  command.add("-chardev", "file,id=serial,path=" + option_value(files.serial_log));
+  command.add("-serial", "chardev:serial");
+  command.add("-chardev", "socket,id=qmp,server=on,wait=off,path=" + option_value(files.qmp_socket));
+  command.add("-mon", "chardev=qmp,mode=control");
+  if (!files.agent_socket.empty()) {
+    command.virtio("virtio-serial", "id=agent-bus");
+    command.add("-chardev", "socket,id=agent,server=on,wait=off,path=" + option_value(files.agent_socket));
+    command.add("-device", "virtserialport,bus=agent-bus.0,chardev=agent,name=org.qemu.guest_agent.0");
+  }
+  if (extras.net == Net::user) {
+    command.add("-netdev",
+                std::string("user,id=net") + (extras.forward_ssh ? ",hostfwd=tcp:127.0.0.1:0-:22" : ""));
+    command.virtio("virtio-net", "netdev=net" + (extras.mac.empty() ? "" : ",mac=" + extras.mac));
+  }
+}
+
+}  // namespace
+
+Argv qemu_command(const GuestSpec& guest, const std::string& name, const std::vector<nlohmann::json>& chain,
+                  const VmFiles& files, const CommandExtras& extras) {
+  Argv argv = {guest.qemu, "-name", "guest=" + option_value(name), "-nodefaults", "-no-user-config",
+               "-display", "none"};
+  Builder command(argv, guest.machine);
+  add_machine(command, guest);
+  add_identity(command, guest, extras);
+  add_devices(command, chain, files, extras);
+  if (extras.paused) command.add("-S");
+  if (extras.no_reboot) command.add("-no-reboot");
+  for (const std::string& event : extras.trace_events) command.add("-trace", "enable=" + event);
+  if (!extras.trace_log.empty()) {
+    command.add("-D", extras.trace_log.string());
+    command.add("-msg", "timestamp=on");
+  }
+  return argv;
+}
+
+int forwarded_port(const std::string& info_usernet, int guest_port) {
+  //   Protocol[State]    FD  Source Address  Port   Dest. Address  Port RecvQ SendQ
+  //   TCP[HOST_FORWARD]  12       127.0.0.1 45155       10.0.2.15    22     0     0
+  std::istringstream lines(info_usernet);
+  for (std::string line; std::getline(lines, line);) {
+    std::istringstream words(line);
+    std::string protocol, descriptor, source, destination;
+    int source_port = 0, destination_port = 0;
+    if (words >> protocol >> descriptor >> source >> source_port >> destination >> destination_port &&
+        protocol == "TCP[HOST_FORWARD]" && destination_port == guest_port) {
+      return source_port;
+    }
+  }
+  return 0;
+}
+
+}  // namespace vmi

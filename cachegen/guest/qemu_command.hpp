@@ -1,0 +1,48 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include "cachegen/guest/guest.hpp"
+#include "cachegen/support/process.hpp"
+
+#include <string>
+#include <vector>
+
+#include <nlohmann/json.hpp>
+
+namespace vmi {
+
+/// Files of one VM, made by QEMU.
+struct VmFiles {
+  fs::path serial_log;
+  fs::path qmp_socket;    ///< QEMU listens
+  fs::path agent_socket;  ///< QEMU listens; empty: no guest agent channel
+};
+
+enum class Net { none, user };
+
+/// What differs between the VMs of one fleet, and between profile and launch.
+struct CommandExtras {
+  Net net = Net::none;
+  bool forward_ssh =
+      false;  ///< user net: 127.0.0.1:PORT to the guest's port 22, PORT chosen by QEMU (forwarded_port())
+  std::string mac;          ///< empty: QEMU's default
+  std::string kernel_args;  ///< as SMBIOS type 2 asset tag, which GRUB reads; with guest.kernel: appended to
+                            ///< its arguments
+  std::vector<std::string> credentials;  ///< SMBIOS type 11 strings: "io.systemd.credential:NAME=VALUE"
+  bool paused = true;                    ///< -S; `cont` starts the guest
+  bool no_reboot = false;                ///< a guest that resets ends QEMU instead
+  std::vector<std::string> trace_events;
+  fs::path trace_log;
+};
+
+/// The whole command of a VM. `guest.accel` must be resolved, `guest.qemu` be a program; `chain` comes from
+/// blockdev_chain(). Throws Error(usage) for identity (kernel_args, credentials) that the machine cannot hand
+/// to its guest.
+Argv qemu_command(const GuestSpec& guest, const std::string& name, const std::vector<nlohmann::json>& chain,
+                  const VmFiles& files, const CommandExtras& extras);
+
+/// The host port of a forward to the guest's `guest_port`, from what the monitor's "info usernet" prints; 0:
+/// there is none.
+int forwarded_port(const std::string& info_usernet, int guest_port);
+
+}  // namespace vmi
