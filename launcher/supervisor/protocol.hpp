@@ -1,0 +1,262 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+// What a rank and its supervisor say to each other. Both ends are the same program, so there are no versions.
+//
+// The rank sends requests; each gets exactly one Reply with its id, in any order. Events of the VMs come in between, at
+// any time after the request that causes them was sent. All times are CLOCK_MONOTONIC of this node in nanoseconds, taken
+// where the thing happened; kNever where it did not.
+
+#include <cstdint>
+#include <map>
+#include <nlohmann/json.hpp>
+#include <string>
+#include <variant>
+#include <vector>
+
+#include "cachegen/support/error.hpp"
+#include "cachegen/support/units.hpp"
+
+namespace vmi {
+
+inline constexpr std::int64_t kNever = -1;
+inline constexpr std::int64_t kUnknown = -1;
+
+enum class Backend { automatic, libvirt, qemu };
+Backend parse_backend(const std::string& text);  ///< "auto", "libvirt", "qemu"; Error(usage)
+std::string to_text(Backend backend);
+
+enum class NetMode { none, user };
+
+/// One VM as the rank wants it.
+struct VmSpec {
+  int index = 0;                    ///< its row in the record; names it in every event
+  std::string name;                 ///< unique in the launch: hypervisor name, file names
+  std::string image_url;            ///< as QEMU opens it
+  std::string image_format;
+  Bytes virtual_bytes = 0;
+  std::string cache;                ///< the boot cache's file; empty: none. May still be arriving: its metadata must be there.
+  bool cache_writable = false;      ///< --cache cold: this VM fills it
+  std::string driver = "auto";      ///< --driver as text (cachegen/guest/guest.hpp)
+  nlohmann::json guest;             ///< to_json(GuestSpec) (cachegen/guest/guest.hpp)
+  std::string ready;                ///< ReadySpec as text (cachegen/guest/ready.hpp)
+  NetMode net = NetMode::none;
+  std::string kernel_args;          ///< appended by GRUB's smbios hook; empty: none
+  std::string hostname;             ///< empty: the guest's own
+  std::string ssh_key;              ///< public key line; empty: none
+  std::string user_data;            ///< path of a cloud-init file; empty: none
+};
+
+// ---- requests ----
+
+/// Reply's result: ImageInfo (cachegen/cache/image.hpp).
+struct InspectImage {
+  static constexpr const char* kType = "inspect_image";
+  std::string url;
+};
+
+/// Reply's result: Environment.
+struct ProbeEnvironment {
+  static constexpr const char* kType = "probe_environment";
+  std::string qemu = "qemu-system-x86_64";
+  std::string accel = "auto";
+  std::string machine = "pc";
+  Backend backend = Backend::automatic;
+};
+struct Environment {
+  std::string qemu;                 ///< full path
+  std::string qemu_version;
+  bool has_vmicache = false;
+  std::string libvirt_version;      ///< empty with the qemu backend
+  std::string accel;                ///< "kvm" or "tcg"
+  Backend backend = Backend::libvirt;  ///< never `automatic`
+  bool first_use = false;           ///< libvirt has to probe this emulator: about 4 s, once a machine
+};
+
+/// Finds the image's boot cache in the store or profiles the image; Progress events meanwhile.
+/// `request`: BuildRequest (cachegen/build.hpp). Reply's result: {"path": ...}.
+struct FindCache {
+  static constexpr const char* kType = "find_cache";
+  nlohmann::json request;
+};
+
+/// Compares the cache with its base, as --verify-cache says. Reply's result: {"findings": [text...]}, empty: none.
+struct VerifyCache {
+  static constexpr const char* kType = "verify_cache";
+  std::string cache;
+  std::string image_url;
+  bool full = false;                ///< every cached byte; else a sample
+};
+
+/// Makes the hypervisor ready for prepare: libvirt's driver opened and the emulator known. Optional; Prepare does it too.
+struct Warm {
+  static constexpr const char* kType = "warm";
+  Backend backend = Backend::automatic;
+  std::string qemu = "qemu-system-x86_64";
+  std::string accel = "auto";
+  std::string machine = "pc";
+};
+
+/// Makes overlays and starts the VMs paused. VmPrepared or VmFailed for each; the reply comes after the last of them and is
+/// ok even when some VMs failed: the events say which. One Prepare per supervisor at a time; several may follow another.
+struct Prepare {
+  static constexpr const char* kType = "prepare";
+  Backend backend = Backend::automatic;
+  std::string node_dir;             ///< overlays go to a folder of this supervisor's below it
+  std::string failure_log_dir;      ///< where the serial logs of failed VMs are copied; empty: not kept
+  std::int64_t create_timeout_ms = 120'000;  ///< per VM, from its own start
+  std::vector<VmSpec> vms;
+};
+
+/// Resumes every prepared VM at once. VmRunning for each, later VmReady or VmFailed. The reply comes when all were resumed.
+struct ResumeAll {
+  static constexpr const char* kType = "resume_all";
+  std::int64_t ready_timeout_ms = 300'000;   ///< from here; a VM not ready then has failed
+};
+
+/// Runs the user's command in its own process group with this supervisor's stdin, stdout and stderr. The reply says that it
+/// started; CommandExited follows. One at a time.
+struct RunCommand {
+  static constexpr const char* kType = "run_command";
+  std::vector<std::string> argv;
+  std::map<std::string, std::string> environment;
+};
+
+/// To the process group of the command; no command: ignored.
+struct SignalCommand {
+  static constexpr const char* kType = "signal_command";
+  int number = 15;
+};
+
+/// Ends every VM (SIGKILL to QEMU: overlays are thrown away) and removes overlays. VmStopped for each VM that was spawned,
+/// then the reply. Valid at any time, also while a Prepare runs, which is then cut short.
+struct StopAll {
+  static constexpr const char* kType = "stop_all";
+};
+
+/// StopAll without statistics, then the supervisor replies and ends. Closing the socket does the same.
+struct Shutdown {
+  static constexpr const char* kType = "shutdown";
+};
+
+using Request = std::variant<InspectImage, ProbeEnvironment, FindCache, VerifyCache, Warm, Prepare, ResumeAll, RunCommand,
+                             SignalCommand, StopAll, Shutdown>;
+
+struct RequestMessage {
+  std::uint64_t id = 0;
+  Request request;
+};
+
+// ---- events ----
+
+struct Reply {
+  static constexpr const char* kType = "reply";
+  std::uint64_t id = 0;
+  bool ok = true;
+  ExitStatus status = ExitStatus::ok;
+  std::string message;              ///< why not
+  nlohmann::json result;
+  /// Throws Error(status, message) unless ok.
+  const Reply& checked() const;
+};
+
+/// How far request `id` has come; for people.
+struct Progress {
+  static constexpr const char* kType = "progress";
+  std::uint64_t id = 0;
+  std::string text;
+  double fraction = -1;             ///< 0..1; -1: not known
+};
+
+struct VmPrepared {
+  static constexpr const char* kType = "vm_prepared";
+  int index = 0;
+  int pid = 0;                      ///< of its QEMU
+  std::int64_t t_prepare = kNever;  ///< work on this VM began
+  std::int64_t t_spawn = kNever;    ///< its QEMU process answers, paused
+  int ssh_port = 0;                 ///< on this host; 0: none
+  std::string serial_log;
+};
+
+struct VmRunning {
+  static constexpr const char* kType = "vm_running";
+  int index = 0;
+  std::int64_t t_running = kNever;
+};
+
+struct VmReady {
+  static constexpr const char* kType = "vm_ready";
+  int index = 0;
+  std::int64_t t_ready = kNever;
+  std::int64_t t_first_read = kNever;  ///< kNever unless the driver tells
+  std::string ready_by;             ///< "serial", "agent", "ssh", "exit", "none"
+};
+
+/// At most one per VM; nothing but VmStopped follows it.
+struct VmFailed {
+  static constexpr const char* kType = "vm_failed";
+  int index = 0;
+  std::int64_t t_failed = kNever;
+  std::string reason;               ///< one sentence
+  bool timed_out = false;
+  std::string last_lines;           ///< the serial log's end, and QEMU's stderr when that says more
+  std::string kept_log;             ///< the copy in failure_log_dir; empty: none
+};
+
+/// A VM that was ready has ended by itself; VmStopped follows with StopAll.
+struct VmExited {
+  static constexpr const char* kType = "vm_exited";
+  int index = 0;
+  std::int64_t t_exited = kNever;
+  std::string how;                  ///< "exit status 0"
+};
+
+/// As far as the block driver can tell; kUnknown where it cannot.
+struct VmStats {
+  std::int64_t hits = kUnknown, misses = kUnknown;          ///< requests
+  std::int64_t bytes_hit = kUnknown, bytes_miss = kUnknown; ///< read from the cache file, from the base
+  std::int64_t bytes_filled = kUnknown;                     ///< written to the cache file
+  std::int64_t guest_read_bytes = kUnknown;
+  double cpu_s = -1;                ///< user and system time of QEMU
+  std::int64_t rss_bytes = kUnknown;///< highest resident size of QEMU
+};
+
+struct VmStopped {
+  static constexpr const char* kType = "vm_stopped";
+  int index = 0;
+  std::int64_t t_stopped = kNever;
+  VmStats stats;
+};
+
+struct CommandExited {
+  static constexpr const char* kType = "command_exited";
+  int exit_status = 0;              ///< as a shell shows it: 128 + signal number when killed by one
+};
+
+/// SIGTERM reached the supervisor itself: it is stopping all VMs, as after StopAll.
+struct Interrupted {
+  static constexpr const char* kType = "interrupted";
+  int signal = 0;
+};
+
+/// A log line of the supervisor; the client passes it to log().
+struct LogLine {
+  static constexpr const char* kType = "log";
+  int level = 0;                    ///< LogLevel
+  std::string text;
+};
+
+using Event = std::variant<Reply, Progress, VmPrepared, VmRunning, VmReady, VmFailed, VmExited, VmStopped, CommandExited,
+                           Interrupted, LogLine>;
+
+/// One line of JSON. The parsers throw Error(environment) that shows the text: a peer that talks nonsense is a bug.
+std::string to_text(const RequestMessage& message);
+RequestMessage parse_request(const std::string& text);
+std::string to_text(const Event& event);
+Event parse_event(const std::string& text);
+
+/// What ProbeEnvironment's reply carries.
+nlohmann::json to_result(const Environment& environment);
+Environment environment_of(const Reply& reply);
+
+}  // namespace vmi
