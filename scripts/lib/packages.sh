@@ -1,0 +1,88 @@
+# shellcheck shell=bash
+# Debian packages: installing what a file lists, and this machine's own mirror for building images.
+# Source common.sh first. SPDX-License-Identifier: Apache-2.0
+
+# as_root COMMAND...: runs it as root, by sudo where need be.
+as_root() {
+    if ((EUID == 0)); then
+        "$@"
+    elif command -v sudo >/dev/null; then
+        sudo "$@"
+    else
+        die "needs root or sudo for: $*"
+    fi
+}
+
+# listed_packages FILE: the package names in FILE; `#` starts a comment.
+listed_packages() {
+    sed -e 's/#.*//' "$1" | tr -s '[:space:]' '\n' | sed '/^$/d'
+}
+
+# install_packages FILE...: installs what the files list and is not there yet; starts no service.
+install_packages() {
+    local -a missing
+    mapfile -t missing < <(_missing_packages "$@")
+    ((${#missing[@]})) || return 0
+    log "installing ${#missing[@]} packages: ${missing[*]}"
+    (
+        _without_services
+        _fresh_lists || _apt_get update
+        _apt_get install "${missing[@]}" || {
+            _apt_get update
+            _apt_get install "${missing[@]}"
+        } || die "apt-get could not install: ${missing[*]}"
+    ) >&2
+}
+
+_missing_packages() {
+    local file
+    for file; do listed_packages "$file"; done | sort -u |
+        comm -23 - <(dpkg-query -W -f '${db:Status-Status} ${Package}\n' | sed -n 's/^installed //p' | sort -u)
+}
+
+_apt_get() {
+    as_root env DEBIAN_FRONTEND=noninteractive apt-get --quiet --yes --no-install-recommends \
+        -o DPkg::Lock::Timeout=600 "$@"
+}
+
+# Package lists are there and not older than a day.
+_fresh_lists() {
+    [[ -n $(find /var/lib/apt/lists -maxdepth 1 -name '*Packages*' -print -quit) &&
+        -n $(find /var/lib/apt/lists -maxdepth 0 -mtime -1) ]]
+}
+
+# Where systemd runs, packages would start their daemons; policy-rc.d is Debian's way to say no.
+_without_services() {
+    local policy=/usr/sbin/policy-rc.d
+    [[ -d /run/systemd/system && ! -e $policy ]] || return 0
+    on_exit as_root rm -f "$policy"
+    printf '#!/bin/sh\nexit 101\n' | as_root install -m 755 /dev/stdin "$policy"
+}
+
+# ensure_libvirt_user: libvirt's in-process driver as root wants this user and group to exist. Their package,
+# libvirt-daemon-system, is not wanted: it starts daemons.
+ensure_libvirt_user() {
+    getent group libvirt-qemu >/dev/null || as_root groupadd --system libvirt-qemu
+    getent passwd libvirt-qemu >/dev/null ||
+        as_root useradd --system --gid libvirt-qemu --home-dir /var/lib/libvirt --no-create-home \
+            --shell /usr/sbin/nologin libvirt-qemu
+}
+
+# debian_sources CODENAME: one-line apt sources of Debian's own suites, from the mirrors this machine uses.
+debian_sources() {
+    _debian_targets "$1" || { _apt_get update >&2 && _debian_targets "$1"; } ||
+        die "apt on this machine knows no mirror of Debian $1: add one to its sources"
+}
+
+_debian_targets() {
+    # shellcheck disable=SC2016
+    apt-get indextargets 'Created-By: Packages' \
+        --format '$(ORIGIN)|$(COMPONENT)|$(CODENAME)|deb $(REPO_URI) $(RELEASE) $(COMPONENT)' |
+        sed -n -E "s/^Debian\|main\|$1(-updates|-security)?\|//p" | sort -u | grep .
+}
+
+# apt_network_options: this machine's apt settings for proxies and for mirrors that are snapshots, one a line.
+apt_network_options() {
+    apt-config dump --no-empty --format '%F "%v";%n' Acquire |
+        grep -E '^Acquire::(http|https|Retries|ForceIPv|Check-)' || true
+}
