@@ -1,0 +1,30 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include "launcher/mpi/wait.hpp"
+
+#include <optional>
+#include <string_view>
+
+namespace vmi {
+
+/// Ends a stage that may have failed on some rank: when one failed, every rank throws the failure of the
+/// lowest failing rank (its status; "rank 3 on node7: stage: message", without the rank when there is only
+/// one), else all return. Every rank of `comm` calls it. One small allreduce when all is well.
+void agree(const Comm& comm, const std::optional<Error>& mine, const Waiter& waiter, std::string_view stage);
+
+/// Runs `work` and keeps its Error for agree().
+template <typename Work>
+std::optional<Error> attempt(Work&& work) {
+  try {
+    work();
+    return std::nullopt;
+  } catch (const Error& error) {
+    return error;
+  }
+}
+
+/// The name of this host, as messages give it.
+std::string host_name();
+
+}  // namespace vmi

@@ -1,0 +1,132 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "launcher/mpi/collective.hpp"
+
+#include <algorithm>
+#include <cstring>
+
+namespace vmi {
+namespace {
+
+// One MPI call counts in `int`; longer strings go in parts of this size.
+constexpr std::size_t kPart = std::size_t{1} << 30;
+
+/// Broadcasts exactly bytes.size() bytes, which every rank knows already.
+void broadcast_known_size(const Comm& comm, std::string& bytes, int root, const Waiter& waiter,
+                          std::string_view what) {
+  auto memory = std::make_shared<std::string>(std::move(bytes));
+  for (std::size_t at = 0; at < memory->size(); at += kPart) {
+    const auto part = static_cast<int>(std::min(kPart, memory->size() - at));
+    MPI_Request raw = MPI_REQUEST_NULL;
+    check_mpi(MPI_Ibcast(memory->data() + at, part, MPI_BYTE, root, comm.get(), &raw), what);
+    Request request(raw, memory);
+    wait_for(request, waiter, what);
+  }
+  bytes = std::move(*memory);
+}
+
+std::int64_t all_reduce(const Comm& comm, std::int64_t mine, MPI_Op operation, const Waiter& waiter,
+                        std::string_view what) {
+  struct Values {
+    std::int64_t mine, all;
+  };
+  auto values = std::make_shared<Values>(Values{mine, 0});
+  MPI_Request raw = MPI_REQUEST_NULL;
+  check_mpi(MPI_Iallreduce(&values->mine, &values->all, 1, MPI_INT64_T, operation, comm.get(), &raw), what);
+  Request request(raw, values);
+  wait_for(request, waiter, what);
+  return values->all;
+}
+
+std::string packed(const std::vector<std::string>& parts) {
+  std::string bytes;
+  for (const std::string& part : parts) {
+    const std::uint64_t length = part.size();
+    bytes.append(reinterpret_cast<const char*>(&length), sizeof length).append(part);
+  }
+  return bytes;
+}
+
+std::vector<std::string> unpacked(const std::string& bytes) {
+  std::vector<std::string> parts;
+  for (std::size_t at = 0; at < bytes.size();) {
+    std::uint64_t length = 0;
+    std::memcpy(&length, bytes.data() + at, sizeof length);
+    parts.push_back(bytes.substr(at + sizeof length, length));
+    at += sizeof length + length;
+  }
+  return parts;
+}
+
+}  // namespace
+
+void broadcast(const Comm& comm, std::string& bytes, int root, const Waiter& waiter, std::string_view what) {
+  std::string header(sizeof(std::uint64_t), '\0');
+  std::uint64_t size = bytes.size();
+  std::memcpy(header.data(), &size, sizeof size);
+  broadcast_known_size(comm, header, root, waiter, what);
+  std::memcpy(&size, header.data(), sizeof size);
+  bytes.resize(size);
+  broadcast_known_size(comm, bytes, root, waiter, what);
+}
+
+std::vector<std::string> gather(const Comm& comm, const std::string& mine, int root, const Waiter& waiter,
+                                std::string_view what) {
+  struct Memory {
+    std::string mine, all;
+    int length = 0;
+    std::vector<int> lengths, offsets;
+  };
+  auto memory = std::make_shared<Memory>();
+  const bool here = comm.rank() == root;
+  memory->mine = mine;
+  memory->length = static_cast<int>(mine.size());
+  if (here) memory->lengths.resize(static_cast<std::size_t>(comm.size()));
+  MPI_Request raw = MPI_REQUEST_NULL;
+  check_mpi(
+      MPI_Igather(&memory->length, 1, MPI_INT, memory->lengths.data(), 1, MPI_INT, root, comm.get(), &raw),
+      what);
+  Request lengths(raw, memory);
+  wait_for(lengths, waiter, what);
+
+  std::int64_t total = 0;
+  for (const int length : memory->lengths) {
+    memory->offsets.push_back(static_cast<int>(total));
+    total += length;
+  }
+  if (total > INT32_MAX)
+    throw Error(ExitStatus::environment, std::string(what) + ": more than 2 GiB to gather");
+  memory->all.resize(static_cast<std::size_t>(total));
+  check_mpi(MPI_Igatherv(memory->mine.data(), memory->length, MPI_BYTE, memory->all.data(),
+                         memory->lengths.data(), memory->offsets.data(), MPI_BYTE, root, comm.get(), &raw),
+            what);
+  Request texts(raw, memory);
+  wait_for(texts, waiter, what);
+
+  std::vector<std::string> parts;
+  for (std::size_t i = 0; i < memory->lengths.size(); ++i) {
+    parts.push_back(memory->all.substr(static_cast<std::size_t>(memory->offsets[i]),
+                                       static_cast<std::size_t>(memory->lengths[i])));
+  }
+  return parts;
+}
+
+std::vector<std::string> all_gather(const Comm& comm, const std::string& mine, const Waiter& waiter,
+                                    std::string_view what) {
+  std::string all = packed(gather(comm, mine, 0, waiter, what));
+  broadcast(comm, all, 0, waiter, what);
+  return unpacked(all);
+}
+
+std::int64_t all_min(const Comm& comm, std::int64_t mine, const Waiter& waiter, std::string_view what) {
+  return all_reduce(comm, mine, MPI_MIN, waiter, what);
+}
+
+std::int64_t all_max(const Comm& comm, std::int64_t mine, const Waiter& waiter, std::string_view what) {
+  return all_reduce(comm, mine, MPI_MAX, waiter, what);
+}
+
+std::int64_t all_sum(const Comm& comm, std::int64_t mine, const Waiter& waiter, std::string_view what) {
+  return all_reduce(comm, mine, MPI_SUM, waiter, what);
+}
+
+}  // namespace vmi

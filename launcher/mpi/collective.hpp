@@ -1,0 +1,31 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include "launcher/mpi/wait.hpp"
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+namespace vmi {
+
+// Collectives over byte strings of any length (texts, JSON, arrays of numbers), without a blocking MPI call.
+// Every rank of `comm` calls them in the same order. For control data of some MiB; distribute.hpp moves
+// files.
+
+/// `bytes` of rank `root` become `bytes` of every rank.
+void broadcast(const Comm& comm, std::string& bytes, int root, const Waiter& waiter, std::string_view what);
+
+/// On `root`: every rank's `mine`, in rank order. Elsewhere: empty.
+std::vector<std::string> gather(const Comm& comm, const std::string& mine, int root, const Waiter& waiter,
+                                std::string_view what);
+
+/// Every rank's `mine`, in rank order, on every rank; costs each rank but the first O(log n) messages.
+std::vector<std::string> all_gather(const Comm& comm, const std::string& mine, const Waiter& waiter,
+                                    std::string_view what);
+
+std::int64_t all_min(const Comm& comm, std::int64_t mine, const Waiter& waiter, std::string_view what);
+std::int64_t all_max(const Comm& comm, std::int64_t mine, const Waiter& waiter, std::string_view what);
+std::int64_t all_sum(const Comm& comm, std::int64_t mine, const Waiter& waiter, std::string_view what);
+
+}  // namespace vmi

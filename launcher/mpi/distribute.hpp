@@ -1,0 +1,112 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include "cachegen/support/file.hpp"
+#include "launcher/mpi/wait.hpp"
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+namespace vmi {
+
+/// What is distributed: a file (a boot cache, or a whole image). The first node's leader knows it, the offer
+/// tells all others.
+struct Payload {
+  std::string name;  ///< for messages: the cache's or image's path
+  Bytes size = 0;
+  Bytes metadata_bytes = 0;  ///< prefix of the file that suffices to open it (qcow2's tables); 0: none
+  std::string digest;        ///< digest_of(hashes)
+  std::vector<std::uint64_t> hashes;  ///< chunk_hashes() of the file
+};
+
+/// The file behind a Payload, on the first node.
+struct Outgoing {
+  Payload payload;
+  fs::path path;
+};
+
+/// Paths that the data takes through the nodes; docs/adr/0003-distribution.md says why these and when which.
+enum class Scheme { automatic, chain, two_trees };
+/// automatic: chunks are compressed while the link, not the processor, is what limits.
+enum class Compression { automatic, on, off };
+
+struct DistributeOptions {
+  Scheme scheme = Scheme::automatic;
+  Compression compression = Compression::automatic;
+  Bytes piece_bytes = 0;  ///< of one MPI message; 0: chosen by scheme and size
+  int window = 0;         ///< messages in flight to each neighbour; 0: chosen
+};
+
+/// What Distribution asks of its caller; always called by the thread that calls MPI.
+struct DistributeHooks {
+  /// Where this node holds this very payload (by digest) already; nothing when it does not. Not asked on the
+  /// first node when `target` is empty there.
+  std::function<std::optional<fs::path>(const Payload&)> held = {};
+  /// The name under which to write the unpublished file; made new, with its folder. On the first node an
+  /// empty path means: use the outgoing file where it lies.
+  std::function<fs::path(const Payload&)> target = {};
+  /// The first metadata_bytes of file() are there and checked, and the file has its final size: it can be
+  /// opened for reading. Called once, on nodes that hold the file too.
+  std::function<void()> on_metadata_ready = {};
+  /// Bytes of the payload that are there, of payload().size.
+  std::function<void(Bytes done, Bytes total)> on_progress = {};
+};
+
+struct DistributeResult {
+  enum class Source { held, received, copied, origin };
+  Source source = Source::held;  ///< copied, origin: on the first node, with and without a target
+  Bytes payload_bytes = 0;       ///< size of the file
+  Bytes wire_bytes = 0;          ///< received by this node (on the first node: what each receiver gets)
+  std::int64_t first_ns = 0;     ///< monotonic_ns() when the first and the last data was there
+  std::int64_t last_ns = 0;
+  Scheme scheme = Scheme::automatic;  ///< as chosen
+};
+
+std::string to_text(DistributeResult::Source source);  ///< "held", "received", "copied", "origin"
+
+/// One file on its way from the first node to all others. Called by the node leaders only, in two steps,
+/// after each of which all ranks agree() on its outcome:
+///
+///     std::optional<Distribution> distribution;
+///     failure = attempt([&] { if (layout.leader) distribution.emplace(layout.leaders, outgoing, hooks,
+///     options, waiter); }); agree(world, failure, waiter, "offering the cache");      // all targets have
+///     their space failure = attempt([&] { if (layout.leader) result = distribution->run(waiter); });
+///     agree(world, failure, waiter, "distributing the cache");  // all data is there and equals its hashes
+///     distribution->publish(final_name);
+///
+/// A leader that fails locally in run() (disk, damaged chunk) goes on forwarding, so that nobody waits for it
+/// in vain, and throws at the end. Memory: a window of pieces and chunks, whatever the payload's size, and
+/// the hashes.
+class Distribution {
+ public:
+  /// The offer: tells all leaders about the payload, asks who holds it, and prepares the others' files: space
+  /// is reserved, or Error(environment) names the folder, what is needed, what is there, and the remedy.
+  /// `outgoing` is given on rank 0 of `leaders` only.
+  Distribution(const Comm& leaders, std::optional<Outgoing> outgoing, DistributeHooks hooks,
+               const DistributeOptions& options, const Waiter& waiter);
+  Distribution(Distribution&&) noexcept;
+  Distribution& operator=(Distribution&&) noexcept;
+  /// Removes the target unless it was published.
+  ~Distribution();
+
+  const Payload& payload() const;
+  /// The file as it is to be opened now: held, unpublished target, or the outgoing file.
+  const fs::path& file() const;
+
+  /// Moves the data. Returns once this node's part is done and every byte of file() matches the payload's
+  /// hashes.
+  DistributeResult run(const Waiter& waiter);
+
+  /// Syncs the target and gives it its final name in the same file system; does nothing without a target.
+  void publish(const fs::path& final_name);
+
+ private:
+  class State;
+  std::unique_ptr<State> state_;
+};
+
+}  // namespace vmi

@@ -1,0 +1,62 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "launcher/mpi/session.hpp"
+
+#include "cachegen/support/log.hpp"
+#include "launcher/mpi/nodes.hpp"
+#include "launcher/mpi/watchdog.hpp"
+
+namespace vmi {
+
+void mpi_defaults() {
+}
+
+Session::Session(int* argc, char*** argv, Deadline deadline) {
+  mpi_defaults();
+  {
+    const Watchdog watchdog(deadline, "MPI_Init", ExitStatus::environment);
+    int provided = MPI_THREAD_SINGLE;
+    // An error before there is an error handler aborts with MPI's own message.
+    MPI_Init_thread(argc, argv, MPI_THREAD_FUNNELED, &provided);
+    if (provided < MPI_THREAD_FUNNELED) {
+      throw Error(ExitStatus::environment,
+                  "this MPI library does not work in a program with threads (MPI_THREAD_FUNNELED)");
+    }
+  }
+  // Duplicates inherit the handler.
+  check_mpi(MPI_Comm_set_errhandler(MPI_COMM_WORLD, MPI_ERRORS_RETURN), "cannot set MPI's error handler");
+  MPI_Comm raw = MPI_COMM_NULL;
+  const Waiter waiter{deadline};
+  {
+    const Watchdog watchdog(deadline, "MPI_Comm_dup at the start", ExitStatus::environment);
+    check_mpi(MPI_Comm_dup(MPI_COMM_WORLD, &raw), "cannot duplicate MPI_COMM_WORLD");
+  }
+  world_ = Comm(raw);
+  aftermath_ = duplicate(world_, waiter, "all ranks to start");
+  closing_ = duplicate(world_, waiter, "all ranks to start");
+  control_ = std::make_unique<Control>(world_, waiter);
+}
+
+Session::~Session() {
+  if (!finalized_) {
+    log_error("this rank leaves without the others; MPI ends all ranks");
+    MPI_Abort(MPI_COMM_WORLD, static_cast<int>(ExitStatus::environment));
+  }
+}
+
+void Session::finalize(Deadline deadline, ExitStatus status) {
+  // Announcements that come now have nobody left to stop; reading them keeps MPI's queues clean.
+  const Waiter waiter{deadline, [this] { control_->poll(); }};
+  barrier(closing_, waiter, "all ranks to end");
+  control_->poll();
+  const std::size_t left = settle_abandoned_requests();
+  if (left > 0) log_debug(std::to_string(left) + " MPI operations were given up");
+  control_.reset();
+  closing_ = Comm();
+  aftermath_ = Comm();
+  world_ = Comm();
+  const Watchdog watchdog(deadline, "MPI_Finalize", status);
+  check_mpi(MPI_Finalize(), "MPI_Finalize failed");
+  finalized_ = true;
+}
+
+}  // namespace vmi

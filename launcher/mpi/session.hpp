@@ -1,0 +1,43 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include "launcher/mpi/control.hpp"
+
+#include <memory>
+
+namespace vmi {
+
+/// Settings for Open MPI that help this program's traffic, unless the user has set them; to be called before
+/// MPI_Init. Only btl_tcp parameters, so that shared memory, InfiniBand and other MPI libraries see no
+/// difference.
+void mpi_defaults();
+
+/// MPI from MPI_Init to MPI_Finalize. Only the thread that made it may call MPI; other threads may exist.
+class Session {
+ public:
+  Session(int* argc, char*** argv, Deadline deadline);
+  Session(const Session&) = delete;
+  Session& operator=(const Session&) = delete;
+  /// Without finalize() before it, all ranks are aborted: somebody would wait for this one for ever.
+  ~Session();
+
+  int rank() const { return world_.rank(); }
+  int ranks() const { return world_.size(); }
+  const Comm& world() const { return world_; }
+  /// For what is left to do together once a wait on world() was given up (Request explains).
+  const Comm& aftermath() const { return aftermath_; }
+  Control& control() { return *control_; }
+
+  /// Waits for all ranks, then leaves MPI. Throws Error(timed_out) when some rank does not come; should
+  /// MPI_Finalize itself hang, the process ends with `status`.
+  void finalize(Deadline deadline, ExitStatus status = ExitStatus::timed_out);
+
+ private:
+  bool finalized_ = false;
+  Comm world_;
+  Comm aftermath_;
+  Comm closing_;  // for finalize() alone
+  std::unique_ptr<Control> control_;
+};
+
+}  // namespace vmi

@@ -1,0 +1,125 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "launcher/mpi/comm.hpp"
+
+#include "launcher/mpi/agree.hpp"
+#include "launcher/mpi/clock.hpp"
+#include "launcher/mpi/collective.hpp"
+#include "launcher/mpi/nodes.hpp"
+#include "tests/mpi/mpi_test.hpp"
+
+#include <catch2/catch.hpp>
+
+using namespace vmi;
+using namespace vmi::test;
+using namespace std::chrono_literals;
+
+TEST_CASE("an MPI error is an Error with MPI's text") {
+  char byte = 0;
+  const Comm comm = fresh_comm();
+  CHECK_THROWS_WITH(
+      check_mpi(MPI_Send(&byte, 1, MPI_BYTE, comm.size() + 7, 0, comm.get()), "cannot greet rank 7"),
+      Catch::Contains("cannot greet rank 7") && Catch::Contains("MPI_ERR_RANK"));
+}
+
+TEST_CASE("a string of any length reaches every rank") {
+  const Comm comm = fresh_comm();
+  for (const std::size_t length : {std::size_t{0}, std::size_t{1}, std::size_t{3'000'000}}) {
+    const int root = comm.size() - 1;
+    std::string text = comm.rank() == root ? std::string(length, 'x') : "something else";
+    broadcast(comm, text, root, waiter(), "the text");
+    CHECK(text == std::string(length, 'x'));
+  }
+}
+
+TEST_CASE("strings of different lengths are gathered in rank order") {
+  const Comm comm = fresh_comm();
+  const auto text_of = [](int rank) {
+    return std::string(static_cast<std::size_t>(rank) * 1000, 'a') + std::to_string(rank);
+  };
+  const auto gathered = gather(comm, text_of(comm.rank()), 0, waiter(), "the texts");
+  const auto everywhere = all_gather(comm, text_of(comm.rank()), waiter(), "the texts");
+  REQUIRE(gathered.size() == static_cast<std::size_t>(comm.rank() == 0 ? comm.size() : 0));
+  REQUIRE(everywhere.size() == static_cast<std::size_t>(comm.size()));
+  for (std::size_t rank = 0; rank < everywhere.size(); ++rank) {
+    CHECK(everywhere[rank] == text_of(static_cast<int>(rank)));
+    if (comm.rank() == 0) CHECK(gathered[rank] == text_of(static_cast<int>(rank)));
+  }
+}
+
+TEST_CASE("a wait that lasts too long says what it waited for") {
+  const Comm comm = fresh_comm();
+  if (comm.size() == 1) return;
+  if (comm.rank() == 0) {
+    CHECK_THROWS_WITH(barrier(comm, Waiter{Deadline::after(50ms)}, "the others at the gate"),
+                      "timed out waiting for the others at the gate");
+  }
+}
+
+TEST_CASE("a pump that throws ends the wait") {
+  const Comm comm = fresh_comm();
+  if (comm.size() == 1) return;
+  if (comm.rank() == 0) {
+    const Waiter waiter{Deadline::after(30s), [] { throw Error(ExitStatus::terminated, "signal 15"); }};
+    CHECK_THROWS_WITH(barrier(comm, waiter, "the others"), "signal 15");
+  }
+}
+
+TEST_CASE("all ranks throw the first failing rank's message, or none does") {
+  const Comm comm = fresh_comm();
+  CHECK_NOTHROW(agree(comm, std::nullopt, waiter(), "stage"));
+  if (comm.size() == 1) {
+    CHECK_THROWS_WITH(agree(comm, Error(ExitStatus::unusable, "bad disk"), waiter(), "stage"),
+                      "stage: bad disk");
+    return;
+  }
+  const auto mine = attempt([&] {
+    if (comm.rank() >= 1) throw Error(ExitStatus::unusable, "bad disk " + std::to_string(comm.rank()));
+  });
+  const auto agreed = attempt([&] { agree(comm, mine, waiter(), "stage"); });
+  REQUIRE(agreed);
+  CHECK(agreed->status() == ExitStatus::unusable);
+  CHECK(agreed->what() == "rank 1 on " + host_name() + ": stage: bad disk 1");
+}
+
+TEST_CASE("an announcement reaches every rank, once, whatever it waits for") {
+  Control control(session().world(), waiter());
+  const int last = session().ranks() - 1;
+  if (session().rank() == last) control.announce(ExitStatus::terminated, "interrupted by signal 15");
+  if (session().rank() != last) {
+    std::optional<Announcement> heard;
+    wait_until([&] { return (heard = control.poll()).has_value(); }, waiter(),
+               [] { return "the announcement"; });
+    CHECK(heard->rank == last);
+    CHECK(heard->status == ExitStatus::terminated);
+    CHECK(heard->error().what() ==
+          "rank " + std::to_string(last) + " on " + host_name() + ": interrupted by signal 15");
+  }
+  // Everybody has heard it and passed it on; nobody hears it again.
+  barrier(session().aftermath(), waiter(), "all ranks to hear");
+  for (int i = 0; i < 100; ++i) CHECK_FALSE(control.poll());
+}
+
+TEST_CASE("ranks are grouped by their node keys") {
+  const int rank = session().rank();
+  const int ranks = session().ranks();
+  // Ranks 0 2 4 .. on "even", the others on "odd".
+  setenv("VMILAUNCH_NODE_KEY", rank % 2 == 0 ? "even" : "odd", 1);
+  const NodeLayout layout = group_by_node(session().world(), waiter());
+  unsetenv("VMILAUNCH_NODE_KEY");
+  CHECK(layout.nodes == std::min(ranks, 2));
+  CHECK(layout.node == rank % 2);
+  CHECK(layout.leader == (rank < 2));
+  CHECK(layout.node_comm.size() == (ranks + 1 - rank % 2) / 2);
+  CHECK(layout.node_of_rank[static_cast<std::size_t>(ranks - 1)] == (ranks - 1) % 2);
+  CHECK(static_cast<bool>(layout.leaders) == layout.leader);
+  if (layout.leader) CHECK(layout.leaders.rank() == layout.node);
+}
+
+TEST_CASE("clocks of one machine are found equal within the error bound") {
+  setenv("VMILAUNCH_NODE_KEY", std::to_string(session().rank()).c_str(), 1);
+  const NodeLayout layout = group_by_node(session().world(), waiter());
+  unsetenv("VMILAUNCH_NODE_KEY");
+  const ClockOffset clock = measure_clock(layout, waiter());
+  CHECK(std::abs(clock.offset_ns) <= clock.error_ns);
+  if (layout.rank == 0) CHECK(clock.error_ns == 0);
+}
