@@ -1,0 +1,113 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "cachegen/guest/block_chain.hpp"
+
+#include <catch2/catch.hpp>
+
+using namespace vmi;
+using nlohmann::json;
+
+namespace {
+
+ChainSpec chain_with_cache() {
+  return {.overlay = "/run/o.qcow2",
+          .cache_path = "/run/c.vmic",
+          .image_url = "/img/base.raw",
+          .image_format = "raw"};
+}
+
+const json& node(const std::vector<json>& nodes, const std::string& name) {
+  for (const json& candidate : nodes) {
+    if (candidate["node-name"] == name) return candidate;
+  }
+  FAIL("no node '" << name << "'");
+  throw std::logic_error("unreachable");
+}
+
+}  // namespace
+
+TEST_CASE("without a cache the overlay reads from the base") {
+  const auto nodes = blockdev_chain({.overlay = "/o", .image_url = "/b", .image_format = "qcow2"});
+  CHECK(nodes.size() == 4);
+  CHECK(nodes.back()["node-name"] == "overlay");
+  CHECK(nodes.back()["backing"] == "base");
+  CHECK(node(nodes, "base")["driver"] == "qcow2");
+  CHECK_FALSE(node(nodes, "base").contains("backing"));  // the base's own backing chain is QEMU's to open
+}
+
+TEST_CASE("base and cache are read-only, and only the overlay ignores flushes") {
+  const auto nodes = blockdev_chain(chain_with_cache());
+  CHECK(nodes.size() == 6);
+  for (const char* name : {"base", "base-file", "cache", "cache-file"}) {
+    CHECK(node(nodes, name)["read-only"] == true);
+    CHECK_FALSE(node(nodes, name).contains("cache"));
+  }
+  CHECK(node(nodes, "overlay")["backing"] == "cache");
+  CHECK(node(nodes, "cache")["backing"] == "base");
+  CHECK(node(nodes, "overlay-file")["cache"]["no-flush"] == true);
+}
+
+TEST_CASE("every node stands behind the ones that it names") {
+  std::vector<std::string> seen;
+  for (const json& item : blockdev_chain(chain_with_cache())) {
+    for (const char* key : {"file", "backing"}) {
+      if (item.contains(key))
+        CHECK(std::find(seen.begin(), seen.end(), item[key].get<std::string>()) != seen.end());
+    }
+    seen.push_back(item["node-name"]);
+  }
+}
+
+TEST_CASE("copy on read fills a writable cache and leaves a read-only one alone") {
+  ChainSpec chain = chain_with_cache();
+  chain.driver = Driver::copy_on_read;
+  CHECK(blockdev_chain(chain).back()["backing"] == "cache");
+  chain.cache_writable = true;
+  const auto nodes = blockdev_chain(chain);
+  CHECK(nodes.back()["backing"] == "filler");
+  CHECK(node(nodes, "filler")["driver"] == "copy-on-read");
+  CHECK(node(nodes, "cache")["read-only"] == false);
+}
+
+TEST_CASE("image locks are switched off per layer") {
+  ChainSpec chain = chain_with_cache();
+  CHECK_FALSE(node(blockdev_chain(chain), "base-file").contains("locking"));
+  chain.lock_base = false;
+  CHECK(node(blockdev_chain(chain), "base-file")["locking"] == "off");
+  CHECK_FALSE(node(blockdev_chain(chain), "cache-file").contains("locking"));
+  chain.lock_cache = false;
+  CHECK(node(blockdev_chain(chain), "cache-file")["locking"] == "off");
+  CHECK_FALSE(node(blockdev_chain(chain), "overlay-file").contains("locking"));
+}
+
+TEST_CASE("an image given as a node object may bring its own format level") {
+  const std::string url = R"(json:{"driver":"qcow2","file":{"driver":"file","filename":"/b"}})";
+  const auto nodes = blockdev_chain({.overlay = "/o", .image_url = url, .image_format = "qcow2"});
+  CHECK(nodes.size() == 3);
+  CHECK(nodes.front()["node-name"] == "base");
+  CHECK(nodes.front()["file"]["filename"] == "/b");
+}
+
+TEST_CASE("the cache-enabled driver is asked for in vain") {
+  ChainSpec chain = chain_with_cache();
+  chain.driver = Driver::vmicache;
+  CHECK_THROWS_WITH(blockdev_chain(chain), Catch::Contains("no vmicache driver"));
+}
+
+TEST_CASE("the automatic driver is the best that this QEMU has") {
+  const QemuFacts stock{.path = "/usr/bin/q", .version = "7.2"};
+  const QemuFacts ours{.path = "/opt/q", .version = "7.2 (vmicache)", .has_vmicache = true};
+  CHECK(resolve_driver(Driver::automatic, stock, false) == Driver::qcow2);
+  CHECK(resolve_driver(Driver::automatic, stock, true) == Driver::copy_on_read);
+  CHECK(resolve_driver(Driver::automatic, ours, true) == Driver::vmicache);
+  CHECK(resolve_driver(Driver::qcow2, ours, true) == Driver::qcow2);
+  CHECK_THROWS_WITH(resolve_driver(Driver::vmicache, stock, false),
+                    Catch::Contains("/usr/bin/q") && Catch::Contains("7.2"));
+}
+
+TEST_CASE("locks work on an ordinary file, and a missing file is somebody else's error") {
+  const TempFolder folder(temp_root(), "lock-test-");
+  write_text_atomically(folder.path() / "f", "x");
+  CHECK(can_lock(folder.path() / "f"));
+  CHECK(can_lock(folder.path() / "missing"));
+  CHECK(can_lock("nbd://host/x"));
+}
