@@ -5,6 +5,8 @@
 
 #include "cachegen/guest/image_node.hpp"
 
+#include <cerrno>
+
 #include <fcntl.h>
 
 namespace vmi {
@@ -30,7 +32,7 @@ void add_base(const ChainSpec& chain, std::vector<json>& nodes) {
   const std::string file_name = std::string(kBaseNode) + "-file";
   file["node-name"] = file_name;
   file["read-only"] = true;
-  if (is_local_path(chain.image_url) && !chain.lock_base) file["locking"] = "off";
+  if (file["driver"] == "file" && !chain.lock_base) file["locking"] = "off";
   nodes.push_back(std::move(file));
   nodes.push_back(
       {{"driver", chain.image_format}, {"node-name", kBaseNode}, {"read-only", true}, {"file", file_name}});
@@ -87,13 +89,8 @@ Driver resolve_driver(Driver wanted, const QemuFacts& qemu, bool cold) {
 }
 
 bool can_lock(const std::string& url_or_path) {
-  if (!is_local_path(url_or_path)) return true;
-  Fd file;
-  try {
-    file = open_file(url_or_path, O_RDONLY);
-  } catch (const Error&) {
-    return true;
-  }
+  const Fd file(open(url_or_path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK));
+  if (!file) return true;
   struct flock lock {};
   lock.l_type = F_RDLCK;
   lock.l_whence = SEEK_SET;

@@ -9,6 +9,8 @@
 #include <cctype>
 #include <optional>
 
+#include <sys/stat.h>
+
 namespace vmi {
 namespace {
 
@@ -22,20 +24,18 @@ struct Url {
   throw Error(ExitStatus::usage, "image '" + text + "': " + reason);
 }
 
-/// The scheme of "scheme://..." or "json:..."; nothing for a path, which may hold colons behind a slash.
+/// What stands before a colon that comes before any slash (QEMU's path_has_protocol); nothing for a path.
 std::optional<std::string> scheme_of(const std::string& text) {
-  if (text.starts_with("json:")) return "json";
-  const std::size_t end = text.find("://");
-  if (end == std::string::npos || end == 0) return std::nullopt;
-  const std::string scheme = text.substr(0, end);
-  const bool valid = std::ranges::all_of(
-      scheme, [](unsigned char c) { return std::isalnum(c) != 0 || c == '+' || c == '-' || c == '.'; });
-  return valid ? std::optional(scheme) : std::nullopt;
+  const std::size_t end = text.find_first_of(":/");
+  if (end == std::string::npos || text[end] != ':') return std::nullopt;
+  return text.substr(0, end);
 }
 
 Url parse_url(const std::string& text) {
   Url url{.text = text, .scheme = *scheme_of(text)};
-  std::string rest = text.substr(url.scheme.size() + 3);
+  std::string rest = text.substr(url.scheme.size() + 1);
+  if (!rest.starts_with("//")) bad_url(text, "needs '//' behind '" + url.scheme + ":'");
+  rest.erase(0, 2);
   if (const std::size_t mark = rest.find('?'); mark != std::string::npos) {
     url.query = rest.substr(mark + 1);
     rest.resize(mark);
@@ -105,6 +105,13 @@ json ssh_node(const Url& url) {
   return node;
 }
 
+/// QEMU's "file" driver refuses block devices, and "host_device" everything else.
+json path_node(const std::string& path) {
+  struct stat status {};
+  const bool device = stat(path.c_str(), &status) == 0 && S_ISBLK(status.st_mode);
+  return {{"driver", device ? "host_device" : "file"}, {"filename", path}};
+}
+
 json node_from_json(const std::string& text) {
   try {
     json node = json::parse(text.substr(std::string_view("json:").size()));
@@ -138,7 +145,7 @@ bool is_local_path(const std::string& url_or_path) {
 
 json image_node(const std::string& url_or_path) {
   const std::optional<std::string> scheme = scheme_of(url_or_path);
-  if (!scheme) return {{"driver", "file"}, {"filename", url_or_path}};
+  if (!scheme) return path_node(url_or_path);
   if (*scheme == "json") return node_from_json(url_or_path);
   if (*scheme == "http" || *scheme == "https" || *scheme == "ftp" || *scheme == "ftps") {
     return {{"driver", *scheme}, {"url", url_or_path}};

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <string>
+#include <string_view>
 
 #include <nlohmann/json.hpp>
 
@@ -12,9 +13,6 @@ namespace vmi {
 /// takes it. -blockdev itself takes no URLs, only their parts. Throws Error(usage) for other schemes and
 /// malformed URLs.
 nlohmann::json image_node(const std::string& url_or_path);
-
-/// Whether this names a file of the local file system.
-bool is_local_path(const std::string& url_or_path);
 
 /// Takes the percent escapes out (RFC 3986, 2.1).
 std::string percent_decoded(std::string_view text);

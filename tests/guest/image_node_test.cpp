@@ -11,8 +11,7 @@ using nlohmann::json;
 TEST_CASE("a path is a file, whatever characters it has") {
   CHECK(image_node("/images/a b,c:d.qcow2") ==
         json({{"driver", "file"}, {"filename", "/images/a b,c:d.qcow2"}}));
-  CHECK(is_local_path("/x/nbd://y"));
-  CHECK_FALSE(is_local_path("nbd://y"));
+  CHECK(image_node("/x/nbd://y")["driver"] == "file");
 }
 
 TEST_CASE("NBD URLs over TCP and Unix sockets") {
@@ -53,6 +52,8 @@ TEST_CASE("anything else can be written as QEMU's own node object") {
 
 TEST_CASE("malformed image URLs are refused with the reason") {
   CHECK_THROWS_WITH(image_node("gluster://h/v"), Catch::Contains("'gluster'") && Catch::Contains("nbd+unix"));
+  CHECK_THROWS_WITH(image_node("rbd:pool/image"), Catch::Contains("'rbd'"));
+  CHECK_THROWS_WITH(image_node("nbd:host:99"), Catch::Contains("'//'"));
   CHECK_THROWS_WITH(image_node("nbd+unix:///x"), Catch::Contains("socket="));
   CHECK_THROWS_WITH(image_node("nbd:///x"), Catch::Contains("no host"));
   CHECK_THROWS_WITH(image_node("json:{oops"), Catch::Contains("json:{oops"));
