@@ -150,10 +150,10 @@ json image_node(const std::string& url_or_path) {
   if (*scheme == "http" || *scheme == "https" || *scheme == "ftp" || *scheme == "ftps") {
     return {{"driver", *scheme}, {"url", url_or_path}};
   }
-  const Url url = parse_url(url_or_path);
-  if (*scheme == "nbd" || *scheme == "nbd+tcp" || *scheme == "nbd+unix") return nbd_node(url);
-  if (*scheme == "nfs") return nfs_node(url);
-  if (*scheme == "ssh") return ssh_node(url);
+  if (*scheme == "nbd" || *scheme == "nbd+tcp" || *scheme == "nbd+unix")
+    return nbd_node(parse_url(url_or_path));
+  if (*scheme == "nfs") return nfs_node(parse_url(url_or_path));
+  if (*scheme == "ssh") return ssh_node(parse_url(url_or_path));
   bad_url(url_or_path, "unknown scheme '" + *scheme +
                            "'; known are nbd, nbd+unix, http, https, ftp, ftps, nfs, ssh and json:{...}");
 }
