@@ -50,7 +50,8 @@ class RawTable {
   DatasetId dataset_;
 };
 
-/// [[noreturn]]: a text is longer than its column, or holds NUL bytes, which HDF5's fixed-length text cannot.
+/// Throws Error(environment) when `text` is longer than its column or holds NUL bytes, which fixed-length
+/// text cannot.
 void check_text(const ColumnLayout& column, const std::string& text);
 
 /// A table of Row structs, by their schema.
