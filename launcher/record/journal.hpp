@@ -64,7 +64,4 @@ class Journal {
   std::unique_ptr<State> state_;
 };
 
-/// The journal that belongs to a record: "RUN.h5.journal".
-fs::path journal_of(const fs::path& output);
-
 }  // namespace vmi

@@ -1,0 +1,63 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "launcher/record/recover.hpp"
+
+#include "cachegen/support/log.hpp"
+#include "launcher/record/events.hpp"
+#include "launcher/record/journal_path.hpp"
+#include "launcher/record/record_file.hpp"
+
+#include <fcntl.h>
+#include <unistd.h>
+
+namespace vmi {
+namespace {
+
+fs::path default_output(const fs::path& journal) {
+  if (journal.extension() != ".journal") {
+    throw Error(ExitStatus::usage,
+                "'" + journal.string() + "' is not named *.journal; name the record to write with --output");
+  }
+  fs::path output = journal;
+  output.replace_extension();
+  if (fs::exists(output)) {
+    throw Error(ExitStatus::environment,
+                "cannot write the record '" + output.string() +
+                    "': it exists, perhaps of another launch; name the record to write with --output");
+  }
+  return output;
+}
+
+}  // namespace
+
+Recovery recover(const fs::path& journal, const std::optional<fs::path>& output) {
+  const std::string text = [&] {
+    const Fd readable = open_file(journal, O_RDONLY, 0, ExitStatus::unusable);  // for its exit status
+    return read_text(journal);
+  }();
+  const std::optional<JournalHeader> header = parse_header(std::string_view(text).substr(0, text.find('\n')));
+  if (!header)
+    throw Error(ExitStatus::unusable,
+                "'" + journal.string() + "' is no journal of vmilaunch: its first line is no header");
+  const Owner::State owner = header->owner.state();
+  if (owner == Owner::State::alive) {
+    throw Error(ExitStatus::environment, "the launch that writes '" + journal.string() +
+                                             "' still runs (process " + std::to_string(header->owner.pid) +
+                                             "); its record is written when it ends");
+  }
+
+  Replay replay;
+  replay.text(text);
+  Recovery recovery{.record = replay.record(),
+                    .output = checked_output(output ? *output : default_output(journal))};
+  write_record(recovery.record, recovery.output);
+
+  // Only what surely nobody writes to any more, and what is wholly in the record, may go.
+  if (owner == Owner::State::dead || recovery.record.complete) {
+    recovery.journal_removed = unlink(journal.c_str()) == 0;
+    if (!recovery.journal_removed)
+      log_warning("cannot remove '" + journal.string() + "': " + errno_text(errno));
+  }
+  return recovery;
+}
+
+}  // namespace vmi
