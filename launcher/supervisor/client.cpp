@@ -48,7 +48,7 @@ Supervisor::Supervisor(Channel channel, Child child, std::string runtime_root)
 
 Supervisor::~Supervisor() { shutdown(Deadline::after(kDestructorPatience)); }
 
-std::uint64_t Supervisor::send(Request request) {
+std::uint64_t Supervisor::send(SupervisorRequest request) {
   const std::uint64_t id = next_id_++;
   if (!channel_.send(to_text(RequestMessage{id, std::move(request)}))) lost();
   return id;
@@ -77,7 +77,7 @@ std::optional<Event> Supervisor::wait(Deadline deadline) {
   }
 }
 
-Reply Supervisor::call(Request request, Deadline deadline, const std::function<void(const Event&)>& on_event, const std::function<void()>& pump) {
+Reply Supervisor::call(SupervisorRequest request, Deadline deadline, const std::function<void(const Event&)>& on_event, const std::function<void()>& pump) {
   const std::string what = std::visit([](const auto& body) { return std::string(body.kType); }, request);
   const std::uint64_t id = send(std::move(request));
   while (!deadline.passed()) {

@@ -42,7 +42,7 @@ class Supervisor {
   int pid() const { return child_.pid(); }
 
   /// Sends a request and returns its id, which the Reply carries. Never blocks.
-  std::uint64_t send(Request request);
+  std::uint64_t send(SupervisorRequest request);
 
   /// The next event, if one is there; never blocks. LogLine events are logged here and not returned.
   /// Throws Error(environment) when the supervisor has ended; what it left has then been cleaned up.
@@ -54,7 +54,7 @@ class Supervisor {
   /// Sends a request and waits for its reply. Other events go to `on_event` (a dropped event is lost). `pump`, when given, is
   /// called at least every 20 ms (drive MPI there; it may throw). Throws Error(timed_out) naming the request, and the
   /// Reply's own Error when it is not ok.
-  Reply call(Request request, Deadline deadline, const std::function<void(const Event&)>& on_event = {},
+  Reply call(SupervisorRequest request, Deadline deadline, const std::function<void(const Event&)>& on_event = {},
              const std::function<void()>& pump = {});
 
   /// Ends the VMs and the supervisor, and waits for that; SIGKILL at the deadline, then cleans up what it left. Idempotent.

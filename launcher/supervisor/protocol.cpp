@@ -13,6 +13,8 @@ NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(InspectImage, url)
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(ProbeEnvironment, qemu, accel, machine, backend)
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(FindCache, request)
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(VerifyCache, cache, image_url, full)
+NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(OpenNodeFolder, node_dir)
+NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(Describe, backend, node_dir, vm)
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(Warm, backend, qemu, accel, machine)
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(Prepare, backend, node_dir, failure_log_dir, create_timeout_ms, vms)
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(ResumeAll, ready_timeout_ms)
@@ -107,7 +109,7 @@ std::string to_text(const RequestMessage& message) {
 RequestMessage parse_request(const std::string& text) {
   try {
     const nlohmann::json json = nlohmann::json::parse(text);
-    return {json.at("id").get<std::uint64_t>(), parse_tagged<Request>(json)};
+    return {json.at("id").get<std::uint64_t>(), parse_tagged<SupervisorRequest>(json)};
   } catch (const nlohmann::json::exception& error) {
     throw_nonsense(text, error);
   }

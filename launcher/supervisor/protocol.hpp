@@ -88,6 +88,21 @@ struct VerifyCache {
   bool full = false;                ///< every cached byte; else a sample
 };
 
+/// Makes this supervisor's folder below `node_dir` (once; Prepare makes it too), where overlays go and where the rank may put
+/// files of this launch. It goes with the supervisor, and is swept like a runtime folder. Reply's result: {"folder": path}.
+struct OpenNodeFolder {
+  static constexpr const char* kType = "open_node_folder";
+  std::string node_dir;
+};
+
+/// Reply's result: {"text": ...}, the domain's XML or QEMU's command as Prepare would use it. Starts nothing.
+struct Describe {
+  static constexpr const char* kType = "describe";
+  Backend backend = Backend::automatic;
+  std::string node_dir;
+  VmSpec vm;
+};
+
 /// Makes the hypervisor ready for prepare: libvirt's driver opened and the emulator known. Optional; Prepare does it too.
 struct Warm {
   static constexpr const char* kType = "warm";
@@ -139,12 +154,12 @@ struct Shutdown {
   static constexpr const char* kType = "shutdown";
 };
 
-using Request = std::variant<InspectImage, ProbeEnvironment, FindCache, VerifyCache, Warm, Prepare, ResumeAll, RunCommand,
-                             SignalCommand, StopAll, Shutdown>;
+using SupervisorRequest = std::variant<InspectImage, ProbeEnvironment, FindCache, VerifyCache, OpenNodeFolder, Describe, Warm,
+                                       Prepare, ResumeAll, RunCommand, SignalCommand, StopAll, Shutdown>;
 
 struct RequestMessage {
   std::uint64_t id = 0;
-  Request request;
+  SupervisorRequest request;
 };
 
 // ---- events ----
