@@ -139,10 +139,6 @@ std::string percent_decoded(std::string_view text) {
   return result;
 }
 
-bool is_local_path(const std::string& url_or_path) {
-  return !scheme_of(url_or_path);
-}
-
 json image_node(const std::string& url_or_path) {
   const std::optional<std::string> scheme = scheme_of(url_or_path);
   if (!scheme) return path_node(url_or_path);

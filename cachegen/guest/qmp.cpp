@@ -12,8 +12,26 @@ namespace vmi {
 
 using nlohmann::json;
 
-Qmp::Qmp(const fs::path& socket, Deadline deadline, const Fd* qemu)
-    : fd_(connect_unix(socket, deadline, qemu)) {
+namespace {
+
+constexpr auto kCheckEvery = std::chrono::milliseconds(100);
+
+/// connect_unix() in slices, with `check` in between.
+Fd connect_checked(const fs::path& socket, Deadline deadline, const Fd* qemu, const Qmp::Check& check) {
+  while (true) {
+    try {
+      return connect_unix(socket, deadline.sooner_of(Deadline::after(kCheckEvery)), qemu);
+    } catch (const Error& error) {
+      if (error.status() != ExitStatus::timed_out || deadline.passed()) throw;
+    }
+    if (check) check();
+  }
+}
+
+}  // namespace
+
+Qmp::Qmp(const fs::path& socket, Deadline deadline, const Fd* qemu, Check check)
+    : check_(std::move(check)), fd_(connect_checked(socket, deadline, qemu, check_)) {
   wait_until([this] { return greeted_; }, "its greeting", deadline);
   execute("qmp_capabilities", deadline);
 }
@@ -60,9 +78,10 @@ void Qmp::wait_until(const std::function<bool()>& arrived, const std::string& wh
     read_available();
     if (arrived()) return;
     if (closed_) throw Error(ExitStatus::environment, "QEMU closed its monitor instead of sending " + what);
-    if (!wait_fd(fd_.get(), POLLIN, deadline)) {
+    if (wait_fd(fd_.get(), POLLIN, deadline.sooner_of(Deadline::after(kCheckEvery)))) continue;
+    if (deadline.passed())
       throw Error(ExitStatus::timed_out, "QEMU's monitor did not send " + what + " in time");
-    }
+    if (check_) check_();
   }
 }
 

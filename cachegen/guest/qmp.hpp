@@ -20,8 +20,11 @@ namespace vmi {
 /// time is Error(timed_out).
 class Qmp {
  public:
+  /// Called now and then during every wait; may throw to end it.
+  using Check = std::function<void()>;
+
   /// Connects, reads the greeting and negotiates. `qemu`, a pidfd, ends the wait when QEMU ends.
-  Qmp(const fs::path& socket, Deadline deadline, const Fd* qemu = nullptr);
+  Qmp(const fs::path& socket, Deadline deadline, const Fd* qemu = nullptr, Check check = {});
 
   /// Sends a command and waits for what it returns. Null arguments: none.
   nlohmann::json execute(const std::string& command, const nlohmann::json& arguments, Deadline deadline);
@@ -47,6 +50,7 @@ class Qmp {
   void accept_line(const std::string& line);
   void wait_until(const std::function<bool()>& arrived, const std::string& what, Deadline deadline);
 
+  Check check_;
   Fd fd_;
   std::string unfinished_;  ///< the start of a line whose end has not come yet
   bool closed_ = false;

@@ -23,6 +23,10 @@ struct ReadySpec {
   /// Throws Error(usage) for unknown kinds and bad expressions.
   static ReadySpec parse(std::string_view text);
   std::string to_text() const;
+
+  /// What the VM must have for it.
+  bool needs_agent_channel() const { return kind == Kind::agent; }
+  bool needs_ssh_forward() const { return kind == Kind::ssh; }
 };
 
 /// A compiled POSIX extended regular expression. glibc matches it without recursion on the text, so no

@@ -1,0 +1,331 @@
+// SPDX-License-Identifier: Apache-2.0
+// One traced boot. QEMU starts paused; a marker read through its monitor shows which node of its trace is the
+// base; then the guest runs until it is ready and a settle time has passed. Everything lives in one temporary
+// folder, and QEMU is a child with a death signal, so that whatever ends this process ends both.
+#include "cachegen/profile/boot.hpp"
+
+#include "cachegen/cache/overlay.hpp"
+#include "cachegen/guest/block_chain.hpp"
+#include "cachegen/guest/probe.hpp"
+#include "cachegen/guest/qmp.hpp"
+#include "cachegen/support/log.hpp"
+#include "cachegen/support/owner.hpp"
+
+#include <array>
+#include <csignal>
+#include <memory>
+#include <optional>
+
+#include <fcntl.h>
+#include <poll.h>
+#include <unistd.h>
+
+namespace vmi {
+namespace {
+
+using namespace std::chrono_literals;
+using nlohmann::json;
+
+constexpr auto kTick = 50ms;          ///< how often the console and the trace are looked at
+constexpr auto kReportEvery = 250ms;  ///< how often progress is told
+constexpr auto kMonitorPatience =
+    60s;  ///< for one monitor command; a loaded machine is slow, a hung QEMU is not waited for
+constexpr auto kQuitPatience = 20s;
+constexpr int kConsoleLines = 10;
+
+/// What a boot's folder holds.
+struct BootFiles {
+  fs::path folder;
+  fs::path overlay = folder / "overlay.qcow2";
+  fs::path trace = folder / "trace.log";
+  fs::path stderr_log = folder / "qemu.stderr";
+  VmFiles vm{.serial_log = folder / "serial.log", .qmp_socket = folder / "qmp"};
+};
+
+class Boot {
+ public:
+  Boot(const BootSpec& spec, const BootProgress& progress)
+      : spec_(spec),
+        progress_(progress),
+        folder_(temp_root(), "vmicache-profile-"),
+        files_{.folder = folder_.path()},
+        serial_(files_.vm.serial_log, spec.ready.kind == ReadySpec::Kind::serial ? spec.ready.pattern : ""),
+        trace_(trace_marker(spec.image.virtual_bytes)),
+        deadline_(Deadline::after(spec.timeout)) {
+    write_owner(folder_.path());
+    if (spec.ready.needs_agent_channel()) files_.vm.agent_socket = files_.folder / "agent";
+  }
+
+  BootRun run() {
+    // The disk is there and QEMU runs.
+    create_overlay(files_.overlay, spec_.image.virtual_bytes);
+    spawn_qemu();
+    // The monitor answers, the base's node is known, and the guest has started.
+    connect();
+    find_base();
+    start_guest();
+    // The guest is ready, and has had time to settle.
+    wait_until_ready();
+    settle();
+    // QEMU has ended and the trace is complete.
+    quit();
+    return result();
+  }
+
+ private:
+  void spawn_qemu() {
+    const auto chain = blockdev_chain({.overlay = files_.overlay,
+                                       .image_url = spec_.image.url,
+                                       .image_format = spec_.image.format,
+                                       .lock_base = can_lock(spec_.image.url)});
+    CommandExtras extras{.net = spec_.net, .trace_events = boot_trace_events(), .trace_log = files_.trace};
+    if (spec_.ready.needs_ssh_forward()) extras.net = Net::user;
+    extras.forward_ssh = spec_.ready.needs_ssh_forward();
+    extras.no_reboot = spec_.ready.kind == ReadySpec::Kind::exit;
+    const Fd err = open_file(files_.stderr_log, O_WRONLY | O_CREAT | O_APPEND);
+    // A session of its own: Ctrl-C is ours to handle.
+    qemu_ = spawn(qemu_command(spec_.guest, "vmicache-profile", chain, files_.vm, extras),
+                  {.stderr_fd = err.get(), .new_session = true, .death_signal = SIGKILL});
+  }
+
+  void connect() {
+    try {
+      qmp_.emplace(files_.vm.qmp_socket, deadline_, &qemu_.pidfd(), [this] { report(); });
+    } catch (const Error& error) {
+      throw_if_ended();
+      if (error.status() == ExitStatus::timed_out) throw error.in("QEMU did not come up");
+      throw;
+    }
+  }
+
+  void find_base() {
+    const TraceMarker marker = trace_marker(spec_.image.virtual_bytes);
+    qmp_->human_monitor("qemu-io " + std::string(kBaseNode) + " \"read " + std::to_string(marker.offset) +
+                            " " + std::to_string(marker.bytes) + "\"",
+                        monitor_deadline());
+    read_trace();
+    if (!trace_.found_base()) {
+      throw Error(ExitStatus::environment, "QEMU '" + spec_.guest.qemu +
+                                               "' wrote no trace of its block layer; profiling needs a QEMU "
+                                               "whose trace backends include 'log'");
+    }
+    if (!spec_.ready.needs_ssh_forward()) return;
+    const int port = forwarded_port(qmp_->human_monitor("info usernet", monitor_deadline()), 22);
+    if (port == 0) throw Error(ExitStatus::environment, "QEMU did not forward a port to the guest's ssh");
+    probe_ = std::make_unique<SshProbe>(port);
+  }
+
+  void start_guest() {
+    if (spec_.ready.needs_agent_channel()) probe_ = std::make_unique<AgentProbe>(files_.vm.agent_socket);
+    started_ = Deadline::Clock::now();
+    stage_ = BootStatus::Stage::booting;
+    qmp_->execute("cont", monitor_deadline());
+    handle_events();
+    if (start_us_ == 0) throw Error(ExitStatus::environment, "QEMU did not tell when the guest started");
+  }
+
+  void wait_until_ready() {
+    while (!is_ready()) {
+      throw_if_ended();
+      if (deadline_.passed()) {
+        throw Error(ExitStatus::timed_out, "the guest was not ready (" + spec_.ready.to_text() + ") within " +
+                                               format_duration(spec_.timeout) + console_tail());
+      }
+      report();
+      pause();
+    }
+    ready_ = Deadline::Clock::now() - started_;
+    log_debug("guest ready after " + format_duration(ready_));
+  }
+
+  bool is_ready() {
+    handle_events();
+    switch (spec_.ready.kind) {
+      case ReadySpec::Kind::none:
+        return true;
+      case ReadySpec::Kind::exit:
+        return guest_shut_down_;
+      case ReadySpec::Kind::serial:
+        return serial_.matched_after_read();
+      case ReadySpec::Kind::agent:
+      case ReadySpec::Kind::ssh:
+        return probe_->step();
+    }
+    return false;
+  }
+
+  void settle() {
+    if (spec_.ready.kind == ReadySpec::Kind::exit) return;
+    stage_ = BootStatus::Stage::settling;
+    const Deadline end = Deadline::after(spec_.settle);
+    while (!end.passed()) {
+      handle_events();
+      throw_if_ended();
+      report();
+      poll(nullptr, 0, end.sooner_of(Deadline::after(kTick)).poll_ms());
+    }
+  }
+
+  void quit() {
+    // A guest that shut down takes QEMU with it, perhaps before the command gets there.
+    if (spec_.ready.kind != ReadySpec::Kind::exit) qmp_->execute("quit", monitor_deadline());
+    const Deadline end = Deadline::after(kQuitPatience);
+    std::optional<int> status;
+    while (!(status = qemu_.wait(Deadline::after(kTick)))) {
+      if (end.passed())
+        throw Error(ExitStatus::environment, "QEMU did not end within " + format_duration(kQuitPatience));
+      report();
+    }
+    if (*status != 0) throw qemu_failed(*status);
+    read_trace();
+    // QEMU's log drops what it cannot write without a word.
+    if (free_bytes(files_.folder) < 1 * MiB) {
+      throw Error(ExitStatus::environment, "no space left in '" + files_.folder.parent_path().string() +
+                                               "' for the boot trace; set TMPDIR to a roomier folder");
+    }
+  }
+
+  BootRun result() const {
+    BootRun run{.requests = trace_.requests(), .ready = ready_};
+    run.base_reads.reserve(trace_.base_reads().size());
+    for (const BaseRead& read : trace_.base_reads()) {
+      run.base_reads.push_back(
+          {.time_us = read.time_us - start_us_, .offset = read.offset, .bytes = read.bytes});
+    }
+    for (GuestRequest& request : run.requests) {
+      request.submit_us -= start_us_;
+      if (request.complete_us >= 0) request.complete_us -= start_us_;
+    }
+    return run;
+  }
+
+  void handle_events() {
+    while (const std::optional<json> event = qmp_->poll_event()) {
+      const std::string name = event->value("event", "");
+      const json data = event->value("data", json::object());
+      if (name == "RESUME" && start_us_ == 0) {
+        const json& time = event->at("timestamp");
+        start_us_ =
+            time.at("seconds").get<std::int64_t>() * 1'000'000 + time.at("microseconds").get<std::int64_t>();
+      } else if (name == "SHUTDOWN") {
+        handle_shutdown(data.value("reason", ""));
+      } else if (name == "GUEST_PANICKED") {
+        throw Error(ExitStatus::vm_failed, "the guest's kernel panicked" + console_tail());
+      } else if (name == "BLOCK_IO_ERROR") {
+        handle_io_error(data);
+      }
+    }
+  }
+
+  void handle_shutdown(const std::string& reason) {
+    // microvm has no other way to power off that every guest knows.
+    const bool reset_is_power_off = spec_.guest.machine == Machine::microvm;
+    guest_shut_down_ = reason == "guest-shutdown" || (reason == "guest-reset" && reset_is_power_off);
+    if (guest_shut_down_ && spec_.ready.kind == ReadySpec::Kind::exit) return;
+    if (!reason.starts_with("guest")) return;  // QEMU's end is reported with its status
+    throw Error(ExitStatus::vm_failed,
+                std::string("the guest ") + (reason == "guest-reset" ? "reset itself" : "shut itself down") +
+                    (stage_ == BootStatus::Stage::settling ? " while it settled" : " before it was ready") +
+                    console_tail());
+  }
+
+  [[noreturn]] void handle_io_error(const json& data) {
+    if (data.value("nospace", false)) {
+      throw Error(ExitStatus::environment, "no space left in '" + files_.folder.parent_path().string() +
+                                               "' for what the guest writes; set TMPDIR to a roomier folder");
+    }
+    throw Error(ExitStatus::unusable, "image '" + spec_.image.url + "': the guest's " +
+                                          data.value("operation", "access") +
+                                          " failed: " + data.value("reason", "no reason given"));
+  }
+
+  void throw_if_ended() {
+    if (!qemu_.running()) return;
+    const std::optional<int> status = qemu_.wait(Deadline::after(0ms));
+    if (!status) return;
+    if (qmp_) handle_events();  // the guest's own doing comes first
+    throw qemu_failed(*status);
+  }
+
+  Error qemu_failed(int status) const {
+    std::string text = "QEMU ended (" + describe_wait_status(status) + ")";
+    const std::string printed = printable_tail(read_text(files_.stderr_log), 20);
+    text += printed.empty() ? " and printed nothing" : "; it printed:\n" + printed;
+    return {ExitStatus::environment, text + console_tail()};
+  }
+
+  std::string console_tail() const {
+    const std::string tail = serial_.last_lines(kConsoleLines);
+    return tail.empty() ? "; its console stayed empty" : "; the end of its console:\n" + tail;
+  }
+
+  Deadline monitor_deadline() const { return Deadline::after(kMonitorPatience); }
+
+  void pause() {
+    pollfd items[3] = {{qmp_->fd(), POLLIN, 0}, {qemu_.pidfd().get(), POLLIN, 0}, {-1, 0, 0}};
+    Deadline wake = deadline_.sooner_of(Deadline::after(kTick));
+    if (probe_) {
+      items[2] = {probe_->fd(), probe_->events(), 0};
+      wake = wake.sooner_of(probe_->wake_at());
+    }
+    // A monitor that is closed for good would wake us at once; QEMU's end is what we then wait for.
+    if (qmp_->closed()) items[0].fd = -1;
+    ::poll(items, 3, wake.poll_ms());
+  }
+
+  void report() {
+    if (!progress_ || !next_report_.passed()) return;
+    next_report_ = Deadline::after(kReportEvery);
+    read_trace();
+    progress_(
+        {.stage = stage_,
+         .elapsed = stage_ == BootStatus::Stage::starting ? Seconds(0) : Deadline::Clock::now() - started_,
+         .base_bytes = base_bytes_,
+         .console = serial_.last_lines(1)});
+  }
+
+  void read_trace() {
+    if (!trace_file_) {
+      trace_file_.reset(open(files_.trace.c_str(), O_RDONLY | O_CLOEXEC));
+      if (!trace_file_) return;
+    }
+    std::array<char, 65536> chunk;
+    ssize_t n = 0;
+    while ((n = read(trace_file_.get(), chunk.data(), chunk.size())) > 0) {
+      trace_.feed({chunk.data(), static_cast<std::size_t>(n)});
+    }
+    if (n < 0)
+      throw_errno(ExitStatus::environment, "cannot read the boot trace '" + files_.trace.string() + "'");
+    for (; counted_reads_ < trace_.base_reads().size(); ++counted_reads_) {
+      base_bytes_ += trace_.base_reads()[counted_reads_].bytes;
+    }
+  }
+
+  const BootSpec& spec_;
+  const BootProgress& progress_;
+  TempFolder folder_;
+  BootFiles files_;
+  SerialWatch serial_;
+  BootTrace trace_;
+  Fd trace_file_;
+  std::size_t counted_reads_ = 0;
+  Bytes base_bytes_ = 0;
+  Deadline deadline_;
+  Child qemu_;  ///< behind folder_, so that QEMU has ended before its folder goes
+  std::optional<Qmp> qmp_;
+  std::unique_ptr<Probe> probe_;
+  BootStatus::Stage stage_ = BootStatus::Stage::starting;
+  Deadline next_report_ = Deadline::after(0ms);
+  Deadline::Clock::time_point started_;
+  std::int64_t start_us_ = 0;  ///< wall clock of the guest's start
+  Seconds ready_{0};
+  bool guest_shut_down_ = false;
+};
+
+}  // namespace
+
+BootRun boot_once(const BootSpec& spec, const BootProgress& progress) {
+  return Boot(spec, progress).run();
+}
+
+}  // namespace vmi

@@ -1,0 +1,37 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "cachegen/profile/profile.hpp"
+
+namespace vmi {
+
+BootProfile profile_boot(const ProfileOptions& options, const ProfileProgress& progress) {
+  BootProfile profile;
+  check_guest(options.guest);
+  profile.qemu = probe_qemu(options.guest.qemu, Deadline::after(std::chrono::seconds(30)));
+  profile.accel = resolve_accel(options.guest.accel);
+
+  BootSpec spec{.guest = options.guest,
+                .image = options.image,
+                .ready = options.ready,
+                .net = options.net,
+                .timeout = options.timeout,
+                .settle = options.settle};
+  spec.guest.qemu = profile.qemu.path.string();
+  spec.guest.accel = profile.accel;
+
+  std::vector<std::vector<TimedRead>> reads;
+  for (int run = 0; run < options.runs; ++run) {
+    BootProgress run_progress;
+    if (progress) run_progress = [&](const BootStatus& status) { progress(run, status); };
+    try {
+      profile.runs.push_back(boot_once(spec, run_progress));
+    } catch (const Error& error) {
+      if (options.runs == 1) throw;
+      throw error.in("profile run " + std::to_string(run + 1) + " of " + std::to_string(options.runs));
+    }
+    reads.push_back(profile.runs.back().base_reads);
+  }
+  profile.working_set = merge_runs(reads, options.granularity, options.image.virtual_bytes);
+  return profile;
+}
+
+}  // namespace vmi

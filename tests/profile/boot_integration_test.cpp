@@ -1,0 +1,168 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "cachegen/profile/profile.hpp"
+#include "cachegen/support/log.hpp"
+#include "cachegen/support/process.hpp"
+#include "tests/test_image.hpp"
+
+#include <algorithm>
+#include <csignal>
+#include <fstream>
+#include <map>
+
+#include <catch2/catch.hpp>
+#include <unistd.h>
+
+using namespace vmi;
+using namespace std::chrono_literals;
+
+namespace {
+
+/// TMPDIR is an empty folder while this lives, so that a test sees what a boot leaves behind.
+class EmptyTemp {
+ public:
+  EmptyTemp() { setenv("TMPDIR", folder_.path().c_str(), 1); }
+  ~EmptyTemp() { old_.empty() ? unsetenv("TMPDIR") : setenv("TMPDIR", old_.c_str(), 1); }
+  bool is_empty() const { return fs::is_empty(folder_.path()); }
+  const fs::path& path() const { return folder_.path(); }
+
+ private:
+  std::string old_ = std::getenv("TMPDIR") != nullptr ? std::getenv("TMPDIR") : "";
+  TempFolder folder_{temp_root(), "vmi-test-"};
+};
+
+ProfileOptions options_for(const fs::path& image) {
+  return {.image = inspect_image(image, Deadline::after(30s)),
+          .guest = {.accel = Accel::tcg},
+          .ready = ReadySpec::parse("serial:login: "),
+          .timeout = 300s,
+          .settle = 500ms};
+}
+
+/// A disk whose boot sector does `code` and nothing else.
+fs::path boot_sector(const fs::path& folder, const std::vector<unsigned char>& code) {
+  std::string sector(1 * MiB, '\0');
+  std::copy(code.begin(), code.end(), sector.begin());
+  sector[510] = '\x55';
+  sector[511] = '\xaa';
+  const fs::path path = folder / "disk.raw";
+  write_text_atomically(path, sector);
+  return path;
+}
+
+const std::vector<unsigned char> kHang = {0xfa, 0xf4, 0xeb, 0xfd};         // cli; hlt; jmp to the hlt
+const std::vector<unsigned char> kReset = {0xea, 0x00, 0x00, 0xff, 0xff};  // jmp ffff:0000
+/// Prints 'R' on the first serial port, then hangs.
+const std::vector<unsigned char> kSayR = {0xba, 0xf8, 0x03, 0xb0, 'R', 0xee, 0xfa, 0xf4, 0xeb, 0xfd};
+
+Error error_of(const ProfileOptions& options, const ProfileProgress& progress = {}) {
+  try {
+    profile_boot(options, progress);
+  } catch (const Error& error) {
+    return error;
+  }
+  return {ExitStatus::ok, "no error"};
+}
+
+}  // namespace
+
+TEST_CASE("the working set holds what firmware and boot loader read, and two profiles of one image agree") {
+  const auto image = test_image("tiny");
+  if (!image) return;
+  const EmptyTemp temp;
+  const ProfileOptions options = options_for(*image);
+  const BootProfile first = profile_boot(options);
+  const BootProfile second = profile_boot(options);
+
+  const WorkingSet& set = first.working_set;
+  REQUIRE_FALSE(set.extents.empty());
+  CHECK(set.extents.front().offset == 0);  // the boot sector, read first of all
+  CHECK(set.bytes > 20 * MiB);
+  CHECK(set.bytes < 100 * MiB);
+  const auto& requests = first.runs.front().requests;
+  REQUIRE_FALSE(requests.empty());
+  CHECK(requests.front().offset == 0);
+  CHECK(requests.front().bytes == 512);
+  CHECK(std::is_sorted(requests.begin(), requests.end(),
+                       [](const auto& a, const auto& b) { return a.submit_us < b.submit_us; }));
+  CHECK(first.runs.front().ready.count() > 0);
+
+  const double ratio = static_cast<double>(set.bytes) / static_cast<double>(second.working_set.bytes);
+  CHECK(ratio == Approx(1.0).margin(0.001));
+  CHECK(temp.is_empty());
+}
+
+TEST_CASE("a guest that is never ready is reported with the end of its console") {
+  const TempFolder disks(temp_root(), "vmi-disks-");
+  const EmptyTemp temp;
+  ProfileOptions options = options_for(boot_sector(disks.path(), kSayR));
+  options.ready = ReadySpec::parse("serial:never");
+  options.timeout = 3s;
+  const Error error = error_of(options);
+  CHECK(error.status() == ExitStatus::timed_out);
+  CHECK_THAT(error.what(), Catch::Contains("serial:never") && Catch::Contains("within 3") &&
+                               Catch::Contains("console:\nR"));
+  CHECK(temp.is_empty());
+}
+
+TEST_CASE("a QEMU that dies is reported with what it printed") {
+  const TempFolder disks(temp_root(), "vmi-disks-");
+  const EmptyTemp temp;
+  ProfileOptions options = options_for(boot_sector(disks.path(), kHang));
+  options.guest.cpu_model = "no-such-cpu";
+  const Error error = error_of(options);
+  CHECK(error.status() == ExitStatus::environment);
+  CHECK_THAT(error.what(), Catch::Contains("exit status 1") && Catch::Contains("no-such-cpu"));
+  CHECK(temp.is_empty());
+}
+
+TEST_CASE("a QEMU that is killed in the middle of a boot is reported") {
+  const TempFolder disks(temp_root(), "vmi-disks-");
+  const EmptyTemp temp;
+  ProfileOptions options = options_for(boot_sector(disks.path(), kHang));
+  const Error error = error_of(options, [&](int, const BootStatus& status) {
+    if (status.stage != BootStatus::Stage::booting) return;
+    // The only child of this process is QEMU.
+    std::ifstream children("/proc/self/task/" + std::to_string(getpid()) + "/children");
+    int pid = 0;
+    if (children >> pid) kill(pid, SIGKILL);
+  });
+  CHECK(error.status() == ExitStatus::environment);
+  CHECK_THAT(error.what(), Catch::Contains("killed by signal 9"));
+  CHECK(temp.is_empty());
+}
+
+TEST_CASE("a progress callback that throws ends the boot and leaves nothing") {
+  const TempFolder disks(temp_root(), "vmi-disks-");
+  const EmptyTemp temp;
+  const ProfileOptions options = options_for(boot_sector(disks.path(), kHang));
+  const Error error = error_of(options, [](int, const BootStatus& status) {
+    if (status.stage == BootStatus::Stage::booting) throw Error(ExitStatus::interrupted, "interrupted");
+  });
+  CHECK(error.status() == ExitStatus::interrupted);
+  CHECK(temp.is_empty());
+  CHECK(fs::is_empty("/proc/self/task/" + std::to_string(getpid()) + "/children") == true);
+}
+
+TEST_CASE("a guest that resets itself is not ready by exit") {
+  const TempFolder disks(temp_root(), "vmi-disks-");
+  const EmptyTemp temp;
+  ProfileOptions options = options_for(boot_sector(disks.path(), kReset));
+  options.ready = ReadySpec::parse("exit");
+  const Error error = error_of(options);
+  CHECK(error.status() == ExitStatus::vm_failed);
+  CHECK_THAT(error.what(), Catch::Contains("reset itself"));
+}
+
+TEST_CASE("several runs are merged, and readiness 'none' traces for the settle time alone") {
+  const TempFolder disks(temp_root(), "vmi-disks-");
+  const EmptyTemp temp;
+  ProfileOptions options = options_for(boot_sector(disks.path(), kSayR));
+  options.ready = ReadySpec::parse("none");
+  options.settle = 1s;
+  options.runs = 2;
+  const BootProfile profile = profile_boot(options);
+  CHECK(profile.runs.size() == 2);
+  REQUIRE_FALSE(profile.working_set.extents.empty());
+  CHECK(profile.working_set.extents.front().offset == 0);
+  CHECK(profile.working_set.extents.front().runs_seen == 2);
+}
