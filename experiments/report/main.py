@@ -1,0 +1,89 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The command vmireport."""
+
+import argparse
+import json
+import os
+import sys
+
+from .errors import ENVIRONMENT, USAGE, ReportError
+
+EXAMPLES = """\
+examples:
+  vmireport run.h5                              the table of one launch
+  vmireport none.h5 cache.h5 --plot both.png    two launches side by side, with ratios, and their plot
+  vmireport --recover run.h5.journal            make the record of a launch that was killed
+
+exit status: 0 done, 2 usage, 3 a file is no record, 4 environment (a package is missing, a file cannot be written)
+"""
+
+
+def parser(version):
+    p = argparse.ArgumentParser(
+        prog="vmireport", description="Tabulates, compares and plots the records of vmilaunch.", epilog=EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False)
+    p.add_argument("runs", metavar="RUN.h5", nargs="*", help="records; several are compared with the first")
+    p.add_argument("--json", action="store_true", help="print the figures as JSON")
+    p.add_argument("--plot", metavar="OUT.png",
+                   help="draw every VM's phases and the number ready over time (.png, .pdf or .svg; up to 4 records)")
+    p.add_argument("--recover", metavar="JOURNAL",
+                   help="make the record of a launch that was killed from its journal, and report it")
+    p.add_argument("--output", metavar="RUN.h5",
+                   help="with --recover: where to (default: the journal's name without .journal, unless that exists)")
+    p.add_argument("-v", "--verbose", action="store_true",
+                   help="the whole table of each record, with every VM and attribute")
+    p.add_argument("--version", action="version", version=f"vmireport {version}")
+    return p
+
+
+def main(argv, version, libexec_folders):
+    try:
+        return run(parser(version).parse_args(argv), libexec_folders)
+    except ReportError as error:
+        print(f"vmireport: error: {error}", file=sys.stderr)
+        return error.status
+    except ModuleNotFoundError as error:
+        print(f"vmireport: error: Python has no module '{error.name}': install python3-h5py, python3-pandas and "
+              "python3-matplotlib", file=sys.stderr)
+        return ENVIRONMENT
+    except BrokenPipeError:  # as by `vmireport run.h5 | head`: nobody reads on
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+
+
+def run(options, libexec_folders):
+    if not options.runs and not options.recover:
+        raise ReportError(USAGE, "name a record (RUN.h5), or a journal with --recover; see 'vmireport --help'")
+    if options.output and not options.recover:
+        raise ReportError(USAGE, "--output goes with --recover")
+
+    paths = list(options.runs)
+    if options.recover:
+        from .recover import recover
+        path, said = recover(options.recover, options.output, libexec_folders)
+        for line in said:
+            print(f"vmireport: warning: {line}", file=sys.stderr)
+        print(f"vmireport: wrote '{path}' from '{options.recover}'", file=sys.stderr)
+        paths.insert(0, path)
+
+    from .record import labels, load
+    from .summary import summarise
+    records = [load(path) for path in paths]
+    runs = [summarise(record) for record in records]
+
+    if options.json:
+        json.dump({"runs": runs}, sys.stdout, indent=2, ensure_ascii=False, allow_nan=False)
+        print()
+    else:
+        from .table import brief, comparison, run_table
+        whole = options.verbose or len(runs) == 1
+        print("\n\n".join(run_table(run, options.verbose, record.vms) if whole else brief(run)
+                          for run, record in zip(runs, records)))
+        if len(runs) > 1:
+            print("\n" + comparison(runs, labels(records)))
+    sys.stdout.flush()
+
+    if options.plot:
+        from .plot import plot
+        plot(records, options.plot)
+    return 0

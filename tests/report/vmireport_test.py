@@ -1,0 +1,191 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The command vmireport, as a user meets it."""
+
+import json
+import os
+import unittest
+
+import h5py
+import numpy
+
+from support import VMIREPORT, InFolder
+
+
+class Table(InFolder):
+    def test_one_run(self):
+        text = self.report(self.sample("run.h5"))
+        self.assertIn("7 of 8 VMs ready on 2 nodes by 2 ranks", text)
+        self.assertIn("outcome: vm_failed, exit status 1: 1 of 8 VMs failed", text)
+        self.assertRegex(text, r"distribute +0\.05 s +0\.40 s +0\.35 s")
+        self.assertRegex(text, r"ready, since the launch's start +7 +8\.00 s +9\.31 s +9\.85 s")
+        self.assertRegex(text, r"1 +node1 +received +4 +3 +8\.76 s +9\.31 s +9\.69 s +37\.2 MiB +20\.0 MiB +0\.30 s")
+        self.assertIn("99.89 % of the bytes hit", text)
+        self.assertRegex(text, r"vm7 +failed +node 1 +not ready within 30 s; .* größer")
+        self.assertIn("error at 10.00 s, rank 1@node1: 1 VM was not ready in time", text)
+        self.assertNotIn("INCOMPLETE", text)
+
+    def test_unknown_counters_are_said_to_be_unknown(self):
+        self.assertIn("cache hits and misses: not known", self.report(self.sample("run.h5", "plain")))
+
+    def test_verbose_lists_vms_and_attributes(self):
+        text = self.report("-v", self.sample("run.h5"))
+        self.assertRegex(text, r"vm3 +tiny.qcow2 +ready +1 +0\.26 s +0\.61 s +1\.01 s +9\.31 s +10\.60 s")
+        self.assertRegex(text, r"note\.link +1 Gbit/s")
+
+    def test_two_runs_are_compared_with_ratios(self):
+        text = self.report(self.sample("none.h5", "plain", "clean"), self.sample("cache.h5"))
+        self.assertRegex(text, r"none\.h5 +cache\.h5 +ratio")
+        self.assertRegex(text, r"ready since launch, max +21\.00 s +9\.85 s +0\.469x")
+        self.assertRegex(text, r"bytes read from the base +- +320\.0 KiB +-")
+        self.assertRegex(text, r"phase ready +20\.40 s +9\.00 s +0\.441x")
+        self.assertIn("vm7  failed", text)
+
+    def test_many_failures_are_counted_not_listed(self):
+        self.report("--recover", self.sample("run.h5", "64", "killed"))
+        self.assertIn("and 54 more", self.report(self.path("run.h5")))
+        self.assertIn("vm63", self.report("-v", self.path("run.h5")))
+
+    def test_a_guests_control_characters_do_not_reach_the_terminal(self):
+        path = self.sample("run.h5")
+        with h5py.File(path, "r+", locking=False) as file:
+            vms = file["vms"][:]
+            vms["error"][7] = b"\x1b[2J\x07bad\nnews"
+            file["vms"][:] = vms
+        text = self.report(path)
+        self.assertNotIn("\x1b", text)
+        self.assertIn("bad news", text)
+
+    def test_a_closed_pipe_is_no_error(self):
+        path = self.sample("run.h5")
+        self.assertEqual(os.waitstatus_to_exitcode(os.system(f"bash -o pipefail -c '{VMIREPORT} -v {path} | true'")), 0)
+
+
+class Json(InFolder):
+    def test_figures(self):
+        paths = [self.sample("none.h5", "plain", "clean"), self.sample("cache.h5")]
+        runs = json.loads(self.report("--json", *paths))["runs"]
+        self.assertEqual([run["file"] for run in runs], paths)
+        none, cache = runs
+        self.assertEqual(none["vms"], {"total": 8, "states": {"ready": 8}, "ready": 8})
+        self.assertEqual(none["cache"]["bytes_hit"], None)
+        self.assertEqual(cache["cache"]["bytes_hit"], 8 * 38_000_000)
+        self.assertEqual(cache["time_to_ready"]["count"], 7)
+        self.assertAlmostEqual(none["time_to_ready"]["max"], 21)
+        self.assertEqual([p["name"] for p in cache["phases"]], ["plan", "distribute", "prepare", "start", "ready", "stop"])
+        self.assertEqual(cache["failures"][0]["name"], "vm7")
+        self.assertEqual(cache["attributes"]["note.link"], "1 Gbit/s")
+        self.assertEqual(cache["nodes"][1]["cache_source"], "received")
+        self.assertIsNone(cache["nodes"][0]["cache_seconds"])
+
+    def test_a_record_without_vms(self):
+        path = self.sample("run.h5")
+        with h5py.File(path, "r+", locking=False) as file:
+            for name in file:
+                file[name].resize((0,))
+        run = json.loads(self.report("--json", path))["runs"][0]
+        self.assertEqual(run["vms"]["total"], 0)
+        self.assertIsNone(run["time_to_ready"]["median"])
+        self.report(path, "--plot", self.path("empty.png"))
+
+
+class Recover(InFolder):
+    def test_a_killed_launch(self):
+        journal = self.sample("run.h5", "killed")
+        self.assertFalse(os.path.exists(self.path("run.h5")))
+        text = self.report("--recover", journal)
+        self.assertIn("INCOMPLETE", text)
+        self.assertRegex(text, r"ready +1\.00 s +- +unfinished")
+        self.assertIn("0 of 8 VMs ready", text)
+        self.assertFalse(os.path.exists(journal))
+        with h5py.File(self.path("run.h5"), "r", locking=False) as file:
+            self.assertEqual((file.attrs["complete"], file.attrs["outcome"]), (0, "unfinished"))
+            self.assertEqual(set(file["vms"]["state"]), {b"running"})
+            self.assertTrue(numpy.isnan(file["vms"]["t_ready"]).all())
+
+    def test_an_existing_record_is_only_replaced_when_named(self):
+        self.sample("run.h5", "clean")
+        journal = self.sample("run.h5", "killed")
+        self.assertIn("it exists", self.report("--recover", journal, status=4))
+        self.report("--recover", journal, "--output", self.path("other.h5"))
+        self.assertIn("outcome: ready", self.report(self.path("run.h5")))
+        self.assertIn("outcome: unfinished", self.report(self.path("other.h5")))
+
+    def test_what_is_no_journal_is_named(self):
+        path = self.sample("run.h5")
+        self.assertIn("is no journal of vmilaunch", self.report("--recover", path, status=3))
+        self.assertIn("no.journal': No such file", self.report("--recover", self.path("no.journal"), status=3))
+
+    def test_a_missing_program_is_named(self):
+        journal = self.sample("run.h5", "killed")
+        self.assertIn("cannot find vmi-recover in /nowhere",
+                      self.report("--recover", journal, status=4, VMILAUNCH_LIBEXEC="/nowhere"))
+
+
+class Plot(InFolder):
+    def test_formats(self):
+        path = self.sample("run.h5", "64")
+        for ending, magic in (("png", b"\x89PNG"), ("pdf", b"%PDF"), ("svg", b"<?xml")):
+            self.report(path, "--plot", self.path("out." + ending))
+            with open(self.path("out." + ending), "rb") as file:
+                self.assertTrue(file.read(8).startswith(magic))
+
+    def test_several_runs_complete_and_killed(self):
+        self.report("--recover", self.sample("killed.h5", "killed"))
+        paths = [self.sample("none.h5", "plain"), self.sample("one.h5", "1", "clean"), self.path("killed.h5")]
+        self.report(*paths, "--plot", self.path("out.png"))
+        self.assertGreater(os.path.getsize(self.path("out.png")), 10_000)
+
+    def test_what_cannot_be_drawn_is_named_with_a_remedy(self):
+        path = self.sample("run.h5")
+        self.assertIn("end its name in .png", self.report(path, "--plot", self.path("out.xyz"), status=2))
+        self.assertIn("up to 4 records", self.report(*[path] * 5, "--plot", self.path("out.png"), status=2))
+        self.assertIn("no/out.png': No such file", self.report(path, "--plot", self.path("no/out.png"), status=4))
+
+
+class Command(InFolder):
+    def test_help_and_version(self):
+        self.assertIn("--recover JOURNAL", self.report("--help"))
+        self.assertRegex(self.report("--version"), r"^vmireport \d+\.\d+\.\d+\n$")
+
+    def test_bad_usage(self):
+        self.assertIn("name a record", self.report(status=2))
+        self.assertIn("--output goes with --recover", self.report("x.h5", "--output", "y.h5", status=2))
+
+    def test_what_is_no_record_is_named_with_the_reason(self):
+        text = self.path("text.h5")
+        with open(text, "w", encoding="utf-8") as file:
+            file.write("hello")
+        foreign = self.path("foreign.h5")
+        with h5py.File(foreign, "w") as file:
+            file["data"] = [1, 2]
+        trace = self.path("trace.h5")
+        with h5py.File(trace, "w") as file:
+            file["boot_trace"] = [1, 2]
+        cut = self.sample("cut.h5")
+        os.truncate(cut, os.path.getsize(cut) // 2)
+        self.assertIn("missing.h5': No such file", self.report(self.path("missing.h5"), status=3))
+        self.assertIn("Is a directory", self.report(self.folder, status=3))
+        self.assertIn("it is no HDF5 file", self.report(text, status=3))
+        self.assertIn("it has no schema_version", self.report(foreign, status=3))
+        self.assertIn("use 'vmicache trace", self.report(trace, status=3))
+        self.assertIn("it is damaged", self.report(cut, status=3))
+        self.assertIn("is the journal", self.report(self.sample("run.h5", "killed"), status=3))
+
+    def test_another_schema_is_named(self):
+        path = self.sample("run.h5")
+        with h5py.File(path, "r+", locking=False) as file:
+            file.attrs["schema_version"] = 99
+        self.assertIn("schema version 99", self.report(path, status=3))
+
+    def test_a_missing_table_or_column_is_named(self):
+        path = self.sample("run.h5")
+        with h5py.File(path, "r+", locking=False) as file:
+            del file["phases"]
+        self.assertIn("no table 'phases'", self.report(path, status=3))
+        with h5py.File(path, "r+", locking=False) as file:
+            file["phases"] = numpy.zeros(1, dtype=[("name", "S4"), ("t_begin", "f8")])
+        self.assertIn("table 'phases' has no column 't_end'", self.report(path, status=3))
+
+
+if __name__ == "__main__":
+    unittest.main()
