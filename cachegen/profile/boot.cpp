@@ -47,7 +47,7 @@ class Boot {
   Boot(const BootSpec& spec, const BootProgress& progress)
       : spec_(spec),
         progress_(progress),
-        folder_(temp_root(), "vmicache-profile-"),
+        folder_(temp_root(), kProfileFolderPrefix),
         files_{.folder = folder_.path()},
         serial_(files_.vm.serial_log, spec.ready.kind == ReadySpec::Kind::serial ? spec.ready.pattern : ""),
         trace_(trace_marker(spec.image.virtual_bytes)),

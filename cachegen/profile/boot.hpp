@@ -14,6 +14,9 @@
 
 namespace vmi {
 
+/// A boot's folder below ${TMPDIR:-/tmp}. What a killed process left is cleared by the next profile.
+inline constexpr std::string_view kProfileFolderPrefix = "vmicache-profile-";
+
 struct BootSpec {
   GuestSpec guest;  ///< accel resolved
   ImageInfo image;

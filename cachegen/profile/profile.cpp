@@ -1,10 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "cachegen/profile/profile.hpp"
 
+#include "cachegen/support/stale.hpp"
+
 namespace vmi {
 
 BootProfile profile_boot(const ProfileOptions& options, const ProfileProgress& progress) {
   BootProfile profile;
+  remove_stale_folders(temp_root(), kProfileFolderPrefix);
   check_guest(options.guest);
   profile.qemu = probe_qemu(options.guest.qemu, Deadline::after(std::chrono::seconds(30)));
   profile.accel = resolve_accel(options.guest.accel);

@@ -1,0 +1,38 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "cachegen/support/stale.hpp"
+
+#include "cachegen/support/log.hpp"
+#include "cachegen/support/owner.hpp"
+
+#include <sys/stat.h>
+#include <unistd.h>
+
+namespace vmi {
+namespace {
+
+bool is_own_folder(const fs::path& path) {
+  struct stat status {};
+  return lstat(path.c_str(), &status) == 0 && S_ISDIR(status.st_mode) && status.st_uid == geteuid();
+}
+
+}  // namespace
+
+int remove_stale_folders(const fs::path& parent, std::string_view prefix) {
+  int removed = 0;
+  std::error_code error;
+  for (const fs::directory_entry& entry : fs::directory_iterator(parent, error)) {
+    if (!entry.path().filename().string().starts_with(prefix) || !is_own_folder(entry.path())) continue;
+    const std::optional<Owner> owner = read_owner(entry.path());
+    if (!owner || owner->state() != Owner::State::dead) continue;
+    fs::remove_all(entry.path(), error);
+    if (error) {
+      log_warning("cannot remove '" + entry.path().string() +
+                  "', which a killed process left: " + error.message());
+    } else {
+      ++removed;
+    }
+  }
+  return removed;
+}
+
+}  // namespace vmi
