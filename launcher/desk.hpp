@@ -1,0 +1,58 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <nlohmann/json.hpp>
+#include <string>
+#include <vector>
+
+#include "launcher/fleet.hpp"
+#include "launcher/launch_options.hpp"
+#include "launcher/progress_line.hpp"
+#include "launcher/record/journal.hpp"
+
+namespace vmi {
+
+/// Rank 0's desk: all letters end here, the journal is written here, and progress is shown from here.
+class Desk {
+ public:
+  Desk(const LaunchOptions& options, const LaunchClock& clock, const std::string& command_line, int ranks);
+
+  Journal& journal() { return journal_; }
+  ProgressLine& progress() { return progress_; }
+  const Fleet& fleet() const { return *fleet_; }
+  bool planned() const { return fleet_.has_value(); }
+
+  /// From here on, letters about VMs are understood.
+  void plan(std::vector<VmRow> vms);
+  /// Nanoseconds to add to each rank's clock to get rank 0's.
+  void clock_offsets(std::vector<std::int64_t> offsets_ns) { offsets_ns_ = std::move(offsets_ns); }
+
+  /// Ends the phase before and begins this one; `text` is for people.
+  void phase(const std::string& name, const std::string& text);
+  void end_phase();
+
+  /// Takes a letter of rank `rank`: {"event": text}, {"node": NodeRow fields} or {"final": true}.
+  void take(int rank, const nlohmann::json& letter);
+  int finals() const { return finals_; }
+  const std::vector<PhaseRow>& phases() const { return phases_; }
+  void tick();
+
+  /// "ready 3/8" and the like, for the phase that runs.
+  std::string counters() const;
+
+ private:
+  const LaunchClock& clock_;
+  Journal journal_;
+  ProgressLine progress_;
+  std::optional<Fleet> fleet_;
+  std::vector<std::int64_t> offsets_ns_;
+  std::vector<PhaseRow> phases_;
+  bool in_phase_ = false;
+  std::string phase_text_;
+  int finals_ = 0;
+};
+
+/// A node's row as a letter, and back. Times are on rank 0's clock already.
+nlohmann::json node_letter(const NodeRow& row);
+
+}  // namespace vmi

@@ -1,0 +1,69 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <map>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "cachegen/guest/guest.hpp"
+#include "cachegen/guest/ready.hpp"
+#include "cachegen/support/options.hpp"
+#include "launcher/supervisor/protocol.hpp"
+
+namespace vmi {
+
+struct ImageRequest {
+  std::string url;
+  int vms = 0;  ///< 0: as many as --vms says
+};
+
+enum class CacheMode { automatic, none, cold, full, path };
+enum class Placement { node, shared };
+enum class VerifyChoice { sample, full, none };
+
+/// What the user asked for, checked for everything that can be checked without looking at a file or a node.
+struct LaunchOptions {
+  std::vector<ImageRequest> images;
+  int vms = 0;           ///< over all nodes; 0: vms_per_node counts
+  int vms_per_node = 0;  ///< 0: vms counts
+  GuestSpec guest;
+
+  CacheMode cache = CacheMode::automatic;
+  fs::path cache_path;  ///< with CacheMode::path
+  Placement placement = Placement::node;
+  VerifyChoice verify = VerifyChoice::sample;
+  Bytes quota = 0;
+  fs::path cache_dir;  ///< the store, shared by nodes
+  fs::path node_dir;   ///< node-local copies and overlays
+  int profile_runs = 1;
+  Driver driver = Driver::automatic;
+  Backend backend = Backend::automatic;
+
+  ReadySpec ready;
+  std::chrono::milliseconds timeout{};
+  NetMode net = NetMode::none;
+  std::string ssh_key;  ///< contents of the public key file
+  std::string hostname_prefix;
+
+  fs::path output;
+  std::map<std::string, std::string> notes;
+  bool hold = false;
+  std::optional<std::vector<std::string>> command;
+  bool dry_run = false;
+  bool keep_going = false;
+  bool json = false;
+};
+
+const OptionTable& launch_option_table();
+
+/// Throws Error(usage) that names the option; reads nothing but the ssh key's file.
+LaunchOptions launch_options(const Options& options);
+
+const char* to_text(CacheMode mode);
+const char* to_text(Placement placement);
+
+/// "vmilaunch-<SLURM_JOB_ID>[.<step>].h5", or with the UTC time outside a job.
+fs::path default_output();
+
+}  // namespace vmi

@@ -1,0 +1,253 @@
+// SPDX-License-Identifier: Apache-2.0
+// The stages of a Launch before anything moves: what there is to start, where, and from which caches.
+#include <fcntl.h>
+
+#include <algorithm>
+#include <iostream>
+
+#include "cachegen/cache/cache_file.hpp"
+#include "cachegen/support/hash.hpp"
+#include "launcher/desk.hpp"
+#include "launcher/launch.hpp"
+#include "launcher/mpi/clock.hpp"
+#include "launcher/mpi/collective.hpp"
+
+namespace vmi {
+namespace {
+
+using namespace std::chrono_literals;
+constexpr auto kSmallStep = 120s;
+
+ImagePlan plan_of(const nlohmann::json& info, int index) {
+  ImagePlan image;
+  image.index = index;
+  info.at("url").get_to(image.url);
+  info.at("format").get_to(image.format);
+  info.at("virtual_bytes").get_to(image.virtual_bytes);
+  image.single_local_file = info.at("local") && info.at("backing_chain").empty();
+  return image;
+}
+
+std::string mpi_library() {
+  char text[MPI_MAX_LIBRARY_VERSION_STRING] = {};
+  int length = 0;
+  MPI_Get_library_version(text, &length);
+  const std::string whole(text, static_cast<std::size_t>(length));
+  return whole.substr(0, whole.find_first_of(",\n"));
+}
+
+}  // namespace
+
+void Launch::plan() {
+  std::optional<Error> failure;
+  if (rank_.first() && !options_.dry_run) {
+    failure = attempt([&] {
+      desk_ = std::make_unique<Desk>(options_, clock_, command_line_, rank_.layout().ranks);
+      rank_.on_letter = [this](int from, const nlohmann::json& letter) { desk_->take(from, letter); };
+      rank_.on_pump = [this] { desk_->tick(); };
+      rank_.on_progress = [this](const Progress& progress) { desk_->progress().update(progress.text); };
+      desk_->phase("plan", "planning");
+    });
+  }
+  agree(rank_.world(), failure, rank_.waiter(kSmallStep), "opening the record");
+
+  failure = attempt([&] {
+    const Reply reply = rank_.call(
+        ProbeEnvironment{.qemu = options_.guest.qemu,
+                                                    .accel = to_text(options_.guest.accel),
+                                                    .machine = to_text(options_.guest.machine),
+                                                    .backend = options_.backend},
+                                   kSmallStep, "its look at QEMU and libvirt");
+    environment_ = environment_of(reply);
+    node_store_.emplace(options_.node_dir);
+    node_folder_ = rank_.call(OpenNodeFolder{options_.node_dir.string()}, kSmallStep, "a folder in --node-dir").result.at("folder").get<std::string>();
+  });
+  agree(rank_.world(), failure, rank_.waiter(kSmallStep), "looking at the environment");
+
+  std::string told;
+  failure = std::nullopt;
+  if (rank_.first()) {
+    failure = attempt([&] {
+      for (const ImageRequest& request : options_.images) {
+        const Reply reply = rank_.call(InspectImage{request.url}, kSmallStep, "its look at image '" + request.url + "'");
+        images_.push_back(plan_of(reply.result, static_cast<int>(images_.size())));
+      }
+    });
+    told = nlohmann::json{{"zero_ns", clock_.zero_ns()}, {"images", images_}}.dump();
+  }
+  agree(rank_.world(), failure, rank_.waiter(kSmallStep), "inspecting the images");
+  broadcast(rank_.world(), told, 0, rank_.waiter(kSmallStep), "the plan");
+  if (!rank_.first()) {
+    const nlohmann::json plan = nlohmann::json::parse(told);
+    clock_ = LaunchClock::of(plan.at("zero_ns"));
+    images_ = plan.at("images").get<std::vector<ImagePlan>>();
+  }
+
+  placed_ = place_vms(options_, rank_.layout().node_of_rank);
+  rank_.vms().placed = static_cast<int>(std::ranges::count(placed_, rank_.rank(), &PlacedVm::rank));
+
+  const ClockOffset offset = measure_clock(rank_.layout(), rank_.waiter(kSmallStep));
+  offset_ns_ = offset.offset_ns;
+  const std::vector<std::string> offsets = gather(rank_.world(), std::to_string(offset.offset_ns), 0, rank_.waiter(kSmallStep), "the clocks' offsets");
+  if (desk_) {
+    std::vector<std::int64_t> offsets_ns;
+    for (const std::string& text : offsets) offsets_ns.push_back(std::stoll(text));
+    desk_->clock_offsets(std::move(offsets_ns));
+    tell_desk_the_plan();
+  }
+  if (rank_.layout().leader) {
+    NodeRow row;
+    row.node = rank_.layout().node;
+    row.hostname = rank_.layout().hostname;
+    row.ranks = rank_.layout().node_comm.size();
+    row.clock_offset_s = static_cast<double>(-offset.offset_ns) * 1e-9;
+    row.clock_error_s = static_cast<double>(offset.error_ns) * 1e-9;
+    row.cache_source = "none";
+    rank_.post(node_letter(row));
+  }
+}
+
+void Launch::print_dry_run() {
+  if (!rank_.first()) return;
+  const PlacedVm& shown = placed_.front();
+  const std::string domain = rank_.call(Describe{environment_.backend, options_.node_dir.string(), spec_of(shown)}, kSmallStep, "a domain's description")
+                                 .result.at("text");
+  if (options_.json) {
+    nlohmann::json vms = nlohmann::json::array();
+    for (const PlacedVm& vm : placed_) {
+      vms.push_back({{"name", vm.name},
+                     {"rank", vm.rank},
+                     {"node", rank_.layout().node_of_rank[static_cast<std::size_t>(vm.rank)]},
+                     {"image", images_[static_cast<std::size_t>(vm.image)].url}});
+    }
+    std::cout << nlohmann::json{{"vms", vms}, {"nodes", rank_.layout().node_keys}, {"driver", to_text(driver())}, {"domain", domain}}.dump(2) << "\n";
+    return;
+  }
+  std::cout << placed_.size() << " VMs on " << rank_.layout().nodes << " nodes, " << rank_.layout().ranks << " ranks; backend "
+            << to_text(environment_.backend) << ", accelerator " << environment_.accel << ", driver " << to_text(driver()) << ", cache "
+            << to_text(options_.cache) << "\n";
+  for (int rank = 0; rank < rank_.layout().ranks; ++rank) {
+    const int node = rank_.layout().node_of_rank[static_cast<std::size_t>(rank)];
+    std::cout << "  rank " << rank << " on " << rank_.layout().node_keys[static_cast<std::size_t>(node)] << ": "
+              << std::ranges::count(placed_, rank, &PlacedVm::rank) << " VMs\n";
+  }
+  std::cout << "\n" << shown.name << ":\n" << domain << "\n";
+}
+
+void Launch::tell_desk_the_plan() {
+  std::vector<VmRow> rows;
+  for (const PlacedVm& vm : placed_) {
+    VmRow row;
+    row.name = vm.name;
+    row.rank = vm.rank;
+    row.node = rank_.layout().node_of_rank[static_cast<std::size_t>(vm.rank)];
+    row.image = images_[static_cast<std::size_t>(vm.image)].url;
+    rows.push_back(std::move(row));
+  }
+  desk_->plan(std::move(rows));
+
+  RunAttributes attributes;
+  attributes.mpi_library = mpi_library();
+  attributes.qemu_version = environment_.qemu_version;
+  attributes.libvirt_version = environment_.libvirt_version;
+  attributes.backend = to_text(environment_.backend);
+  attributes.accel = environment_.accel;
+  attributes.driver = to_text(driver());
+  attributes.vms = static_cast<std::int64_t>(placed_.size());
+  attributes.nodes = rank_.layout().nodes;
+  desk_->journal().attributes(attributes);
+  for (const ImagePlan& image : images_) {
+    ImageRow row;
+    row.url = image.url;
+    row.format = image.format;
+    row.virtual_bytes = static_cast<std::int64_t>(image.virtual_bytes);
+    row.mode = to_text(options_.cache);
+    desk_->journal().image(row);
+  }
+}
+
+Driver Launch::driver() const {
+  if (options_.driver != Driver::automatic) return options_.driver;
+  return environment_.has_vmicache ? Driver::vmicache : Driver::qcow2;
+}
+
+void Launch::find_caches() {
+  if (options_.cache == CacheMode::none) return;
+  std::string told;
+  std::optional<Error> failure;
+  if (rank_.first()) {
+    desk_->phase("cache", options_.cache == CacheMode::automatic ? "looking for the boot cache" : "opening the cache");
+    failure = attempt([&] {
+      for (ImagePlan& image : images_) {
+        if (options_.cache == CacheMode::full) {
+          take_whole_image(image);
+        } else {
+          find_cache(image);
+        }
+      }
+    });
+    told = nlohmann::json(images_).dump();
+  }
+  // A profile may take as long as its boots may, and as long again when another launch makes the same one.
+  const auto longest = 2 * options_.profile_runs * (options_.timeout + 120s) + 600s;
+  agree(rank_.world(), failure, rank_.waiter(longest), "finding the boot cache");
+  broadcast(rank_.world(), told, 0, rank_.waiter(kSmallStep), "where the caches are");
+  if (!rank_.first()) images_ = nlohmann::json::parse(told).get<std::vector<ImagePlan>>();
+}
+
+nlohmann::json Launch::cache_request(const ImagePlan& image) const {
+  return {{"image", image.url},
+          {"guest", to_json(options_.guest)},
+          {"ready", options_.ready.to_text()},
+          {"quota", options_.quota},
+          {"runs", options_.profile_runs},
+          {"timeout_ms", options_.timeout.count()},
+          {"store", options_.cache_dir.string()}};
+}
+
+void Launch::find_cache(ImagePlan& image) {
+  const auto longest = 2 * options_.profile_runs * (options_.timeout + 120s) + 300s;
+  if (options_.cache == CacheMode::path) {
+    image.payload = options_.cache_path;
+  } else {
+    const Reply reply = rank_.call(FindCache{cache_request(image)}, longest, "the boot cache of '" + image.url + "'");
+    image.payload = reply.result.at("path").get<std::string>();
+  }
+  if (options_.verify != VerifyChoice::none) {
+    const VerifyCache request{image.payload.string(), image.url, options_.verify == VerifyChoice::full};
+    const nlohmann::json result = rank_.call(request, longest, "the check of the boot cache").result;
+    for (const nlohmann::json& warning : result.value("warnings", nlohmann::json::array())) log_warning(warning.get<std::string>());
+    const std::vector<std::string> findings = result.at("findings");
+    if (!findings.empty()) {
+      throw Error(ExitStatus::unusable, "cache '" + image.payload.string() + "' cannot be used with image '" + image.url + "': " + findings.front() +
+                                            "; build it anew with vmicache build, or use --cache auto");
+    }
+  }
+  const CacheFile cache = CacheFile::open(image.payload);
+  image.hashes = cache.chunk_hashes();
+  image.digest = digest_of(image.hashes);
+  image.payload_bytes = cache.file_bytes();
+  image.metadata_bytes = cache.metadata_bytes();
+  ImageRow row;
+  row.url = image.url;
+  row.base_identity = cache.sealed() ? cache.base().digest : "";
+  row.cache_digest = image.digest;
+  row.cached_bytes = static_cast<std::int64_t>(cache.cached_bytes());
+  row.file_bytes = static_cast<std::int64_t>(cache.file_bytes());
+  row.quota = static_cast<std::int64_t>(cache.quota());
+  desk_->journal().image(row);
+}
+
+void Launch::take_whole_image(ImagePlan& image) {
+  if (!image.single_local_file) {
+    throw Error(ExitStatus::unusable, "--cache full sends the image's file, and '" + image.url +
+                                          "' is not a single local file; use --cache auto instead");
+  }
+  image.payload = image.url;
+  const Fd file = open_file(image.payload, O_RDONLY, 0, ExitStatus::unusable);
+  image.payload_bytes = fs::file_size(image.payload);
+  image.hashes = chunk_hashes(file, image.payload_bytes);
+  image.digest = digest_of(image.hashes);
+}
+
+}  // namespace vmi

@@ -1,0 +1,45 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <deque>
+#include <list>
+#include <optional>
+#include <string>
+
+#include "launcher/mpi/wait.hpp"
+
+namespace vmi {
+
+/// Letters from every rank to rank 0: what happened to whose VM. Nothing here waits: sends and receives are started and
+/// tested. Letters of one rank arrive in the order in which it posted them.
+class Mailbox {
+ public:
+  struct Letter {
+    int rank = 0;
+    std::string text;
+  };
+
+  /// Collective; works on a duplicate of `world`.
+  Mailbox(const Comm& world, const Waiter& waiter);
+
+  void post(std::string text);
+  /// The next letter that arrived whole; only rank 0 gets any. Lets pending sends make progress too.
+  std::optional<Letter> poll();
+  bool all_sent();
+
+ private:
+  void start_receives();
+
+  struct Incoming {
+    int rank;
+    std::shared_ptr<std::string> text;
+    Request request;
+  };
+  Comm comm_;
+  int rank_;
+  std::list<Request> outgoing_;
+  std::deque<Incoming> incoming_;  ///< in the order of arrival
+  std::deque<Letter> own_;         ///< rank 0's letters to itself
+};
+
+}  // namespace vmi

@@ -1,0 +1,33 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <string>
+
+#include "cachegen/support/units.hpp"
+
+namespace vmi {
+
+/// What rank 0 tells the person who waits, on stderr: one line that is rewritten in place on a terminal; elsewhere
+/// plain lines, one a stage, and at most one every five seconds while a stage's counter moves.
+class ProgressLine {
+ public:
+  explicit ProgressLine(bool enabled);
+  ProgressLine(const ProgressLine&) = delete;
+  ProgressLine& operator=(const ProgressLine&) = delete;
+  ~ProgressLine() { finish(); }
+
+  void stage(const std::string& text);   ///< a new stage begins
+  void update(const std::string& text);  ///< the stage moved on
+  void finish();                         ///< leaves the terminal's line for other output
+
+ private:
+  void show(const std::string& text, bool always);
+
+  bool enabled_;
+  bool live_;
+  bool line_open_ = false;
+  std::int64_t last_shown_ns_ = 0;
+  std::string last_text_;
+};
+
+}  // namespace vmi

@@ -1,0 +1,86 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "launcher/rank.hpp"
+
+#include <csignal>
+#include <cstring>
+
+#include "launcher/signals.hpp"
+
+namespace vmi {
+namespace {
+
+std::string failure_text(const VmFailed& failure, const std::string& hostname) {
+  std::string text = "VM " + std::to_string(failure.index) + " on " + hostname + ": " + failure.reason;
+  if (!failure.last_lines.empty()) text += "\n" + failure.last_lines;
+  if (!failure.kept_log.empty()) text += "\nits serial log is kept in '" + failure.kept_log + "'";
+  return text;
+}
+
+}  // namespace
+
+Rank::Rank(const LaunchOptions& options, Session& session, Supervisor& supervisor, const Waiter& start_up)
+    : options_(options),
+      session_(session),
+      supervisor_(supervisor),
+      layout_(group_by_node(session.world(), start_up)),
+      mailbox_(session.world(), start_up) {}
+
+Waiter Rank::waiter(Deadline::Clock::duration duration) {
+  return {Deadline::after(duration), [this] { pump(); }, supervisor_.fd()};
+}
+
+void Rank::check_signals() {
+  const int signal = pending_signal();
+  if (signal == 0) return;
+  throw Error(signal == SIGINT ? ExitStatus::interrupted : ExitStatus::terminated,
+              std::string("interrupted by ") + strsignal(signal) + " (signal " + std::to_string(signal) + ")");
+}
+
+void Rank::take(const Event& event) {
+  if (const auto* reply = std::get_if<Reply>(&event)) {
+    replies_[reply->id] = *reply;
+  } else if (const auto* progress = std::get_if<Progress>(&event)) {
+    if (on_progress) on_progress(*progress);
+  } else if (const auto* command = std::get_if<CommandExited>(&event)) {
+    command_status_ = command->exit_status;
+  } else if (const auto* interrupted = std::get_if<Interrupted>(&event)) {
+    if (!ending_) throw Error(ExitStatus::terminated, "the supervisor was ended by signal " + std::to_string(interrupted->signal));
+  } else {
+    post({{"event", to_text(event)}});
+    if (std::holds_alternative<VmRunning>(event)) ++vms_.running;
+    if (std::holds_alternative<VmReady>(event)) ++vms_.ready;
+    if (const auto* failure = std::get_if<VmFailed>(&event)) {
+      ++vms_.failed;
+      const Error error(failure->timed_out ? ExitStatus::timed_out : ExitStatus::vm_failed, failure_text(*failure, layout_.hostname));
+      if (options_.keep_going) {
+        log_warning(error.what());
+      } else if (!vm_failure_) {
+        vm_failure_ = error;
+      }
+    }
+  }
+}
+
+void Rank::pump() {
+  while (const std::optional<Event> event = supervisor_.receive()) take(*event);
+  while (const std::optional<Mailbox::Letter> letter = mailbox_.poll()) {
+    if (on_letter) on_letter(letter->rank, nlohmann::json::parse(letter->text));
+  }
+  if (on_pump) on_pump();
+  if (ending_) return;
+  check_signals();
+  if (const std::optional<Announcement> announcement = session_.control().poll()) throw announcement->error();
+  if (vm_failure_) throw *vm_failure_;
+}
+
+Reply Rank::await(std::uint64_t id, Deadline::Clock::duration duration, const std::string& what) {
+  wait_until([&] { return replies_.contains(id); }, waiter(duration), [&] { return "the supervisor: " + what; });
+  const Reply reply = replies_.extract(id).mapped();
+  return reply.checked();
+}
+
+Reply Rank::call(SupervisorRequest request, Deadline::Clock::duration duration, const std::string& what) {
+  return await(ask(std::move(request)), duration, what);
+}
+
+}  // namespace vmi

@@ -1,0 +1,85 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <functional>
+#include <map>
+#include <optional>
+#include <string>
+
+#include "launcher/launch_options.hpp"
+#include "launcher/mailbox.hpp"
+#include "launcher/mpi/agree.hpp"
+#include "launcher/mpi/nodes.hpp"
+#include "launcher/mpi/session.hpp"
+#include "launcher/supervisor/client.hpp"
+
+namespace vmi {
+
+/// How this rank's VMs do.
+struct LocalVms {
+  int placed = 0;
+  int running = 0;
+  int ready = 0;
+  int failed = 0;
+  bool all_decided() const { return ready + failed >= placed; }
+};
+
+/// What every stage of a launch works with on one rank: the MPI session, the supervisor, and one pump that serves both
+/// while anything is waited for.
+///
+/// pump() throws Error when this rank was signalled, when another rank announced the end, when the supervisor is gone, and,
+/// without --keep-going, when one of this rank's VMs failed.
+class Rank {
+ public:
+  Rank(const LaunchOptions& options, Session& session, Supervisor& supervisor, const Waiter& start_up);
+
+  const LaunchOptions& options() const { return options_; }
+  Session& session() { return session_; }
+  const Comm& world() const { return session_.world(); }
+  const NodeLayout& layout() const { return layout_; }
+  int rank() const { return layout_.rank; }
+  bool first() const { return layout_.rank == 0; }
+  LocalVms& vms() { return vms_; }
+  const std::optional<int>& command_status() const { return command_status_; }
+
+  /// A waiter that pumps, with a deadline from now.
+  Waiter waiter(Deadline::Clock::duration duration);
+  void pump();
+
+  /// Sends a request to this rank's supervisor; await() gives its reply, pumping meanwhile.
+  std::uint64_t ask(SupervisorRequest request) { return supervisor_.send(std::move(request)); }
+  /// Throws the reply's Error, or Error(timed_out) that says what was waited for.
+  Reply await(std::uint64_t id, Deadline::Clock::duration duration, const std::string& what);
+  Reply call(SupervisorRequest request, Deadline::Clock::duration duration, const std::string& what);
+
+  /// After this, pump() no longer throws for signals, announcements and failed VMs: the launch is ending.
+  void begin_end() { ending_ = true; }
+
+  /// Sends a letter to rank 0: a JSON object with a member that names its kind.
+  void post(const nlohmann::json& letter) { mailbox_.post(letter.dump()); }
+  bool all_posted() { return mailbox_.all_sent(); }
+
+  /// On rank 0: takes every rank's letters.
+  std::function<void(int rank, const nlohmann::json& letter)> on_letter;
+  /// Called by each pump; rank 0 syncs its journal and redraws its progress.
+  std::function<void()> on_pump;
+  /// Progress of a request of this rank's, for people.
+  std::function<void(const Progress&)> on_progress;
+
+ private:
+  void take(const Event& event);
+  void check_signals();
+
+  const LaunchOptions& options_;
+  Session& session_;
+  Supervisor& supervisor_;
+  NodeLayout layout_;
+  Mailbox mailbox_;
+  LocalVms vms_;
+  std::map<std::uint64_t, Reply> replies_;
+  std::optional<int> command_status_;
+  std::optional<Error> vm_failure_;
+  bool ending_ = false;
+};
+
+}  // namespace vmi
