@@ -51,6 +51,7 @@ PropertiesId table_properties(std::size_t row_bytes) {
 void write_units(hid_t dataset, const std::vector<ColumnLayout>& columns) {
   const char* const what = "cannot write the units of an HDF5 table";
   std::vector<const char*> units;
+  units.reserve(columns.size());
   for (const ColumnLayout& column : columns) units.push_back(column.unit.c_str());
   const hsize_t count = units.size();
   const TypeId type(check(H5Tcopy(H5T_C_S1), what));

@@ -77,7 +77,7 @@ void clear_the_way(const fs::path& journal, const fs::path& output) {
 fs::path checked_output(const fs::path& output) {
   if (output.empty()) refuse(output, "the path is empty; give a file name with --output");
   std::error_code error;
-  const fs::path path = fs::weakly_canonical(fs::absolute(output), error);
+  fs::path path = fs::weakly_canonical(fs::absolute(output), error);
   if (error) refuse(output, error.message() + "; choose another --output");
   const fs::path folder = path.parent_path();
   struct stat status {};

@@ -11,7 +11,7 @@ namespace vmi {
 /// seconds. The thread blocks every signal and calls nothing else.
 class SyncThread {
  public:
-  SyncThread() : thread_([this](std::stop_token stop) { run(stop); }) {}
+  SyncThread() : thread_([this](const std::stop_token& stop) { run(stop); }) {}
 
   /// Asks for a sync of `fd`, which must stay open for this object's life. One that runs already is followed
   /// by another.

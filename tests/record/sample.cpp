@@ -95,6 +95,7 @@ void tell_sample(Journal& journal, const SampleOptions& options) {
                    .file_bytes = 39'000'000,
                    .quota = 268'435'456});
     std::vector<BootTraceRow> trace;
+    trace.reserve(20);
     for (int i = 0; i < 20; ++i) {
       trace.push_back({.run = 0,
                        .image = kImage,
