@@ -9,7 +9,7 @@
 #include "cachegen/guest/probe.hpp"
 #include "cachegen/guest/qmp.hpp"
 #include "cachegen/support/log.hpp"
-#include "cachegen/support/owner.hpp"
+#include "cachegen/support/stale.hpp"
 
 #include <array>
 #include <csignal>
@@ -48,11 +48,11 @@ class Boot {
       : spec_(spec),
         progress_(progress),
         folder_(temp_root(), kProfileFolderPrefix),
+        stamp_(stamp_folder(folder_.path())),
         files_{.folder = folder_.path()},
         serial_(files_.vm.serial_log, spec.ready.kind == ReadySpec::Kind::serial ? spec.ready.pattern : ""),
         trace_(trace_marker(spec.image.virtual_bytes)),
         deadline_(Deadline::after(spec.timeout)) {
-    write_owner(folder_.path());
     if (spec.ready.needs_agent_channel()) files_.vm.agent_socket = files_.folder / "agent";
   }
 
@@ -60,15 +60,20 @@ class Boot {
     // The disk is there and QEMU runs.
     create_overlay(files_.overlay, spec_.image.virtual_bytes);
     spawn_qemu();
-    // The monitor answers, the base's node is known, and the guest has started.
-    connect();
-    find_base();
-    start_guest();
-    // The guest is ready, and has had time to settle.
-    wait_until_ready();
-    settle();
-    // QEMU has ended and the trace is complete.
-    quit();
+    try {
+      // The monitor answers, the base's node is known, and the guest has started.
+      connect();
+      find_base();
+      start_guest();
+      // The guest is ready, and has had time to settle.
+      wait_until_ready();
+      settle();
+      // QEMU has ended and the trace is complete.
+      quit();
+    } catch (const Error& error) {
+      explain_closed_monitor(error);
+      throw;
+    }
     return result();
   }
 
@@ -92,7 +97,6 @@ class Boot {
     try {
       qmp_.emplace(files_.vm.qmp_socket, deadline_, &qemu_.pidfd(), [this] { report(); });
     } catch (const Error& error) {
-      throw_if_ended();
       if (error.status() == ExitStatus::timed_out) throw error.in("QEMU did not come up");
       throw;
     }
@@ -247,11 +251,20 @@ class Boot {
     throw qemu_failed(*status);
   }
 
+  /// A monitor that closes belongs to a QEMU that is about to end, whose own words say more.
+  void explain_closed_monitor(const Error& error) {
+    const bool closed = !qmp_ || qmp_->closed();
+    if (error.status() != ExitStatus::environment || !closed || !qemu_.running()) return;
+    if (const std::optional<int> status = qemu_.wait(Deadline::after(5s))) throw qemu_failed(*status);
+  }
+
   Error qemu_failed(int status) const {
     std::string text = "QEMU ended (" + describe_wait_status(status) + ")";
     const std::string printed = printable_tail(read_text(files_.stderr_log), 20);
     text += printed.empty() ? " and printed nothing" : "; it printed:\n" + printed;
-    return {ExitStatus::environment, text + console_tail()};
+    const std::string console = serial_.last_lines(kConsoleLines);
+    if (!console.empty()) text += "\nThe end of the guest's console:\n" + console;
+    return {ExitStatus::environment, text};
   }
 
   std::string console_tail() const {
@@ -304,6 +317,7 @@ class Boot {
   const BootSpec& spec_;
   const BootProgress& progress_;
   TempFolder folder_;
+  Fd stamp_;
   BootFiles files_;
   SerialWatch serial_;
   BootTrace trace_;

@@ -7,6 +7,10 @@
 
 namespace vmi {
 
+/// Marks a folder as this process's, for remove_stale_folders(): its owner and, while the descriptor lives, a
+/// lock.
+Fd stamp_folder(const fs::path& folder);
+
 /// Removes what killed processes left: folders `parent/PREFIX...` of this user whose owner (write_owner())
 /// ran on this machine and is dead. Others' and those without an owner are left alone. Returns how many; what
 /// cannot be removed is logged.

@@ -28,6 +28,9 @@ std::string text_of_dead_owner() {
 TEST_CASE("only folders of dead owners with the prefix are removed") {
   const TempFolder parent(temp_root(), "stale-test-");
   const fs::path dead = make_folder(parent.path(), "mine-dead", text_of_dead_owner());
+  const fs::path locked = make_folder(parent.path(), "mine-locked", text_of_dead_owner());
+  const Fd lock = stamp_folder(locked);
+  write_text_atomically(locked / "owner", text_of_dead_owner());
   const fs::path alive = make_folder(parent.path(), "mine-alive", Owner::self().to_text());
   const fs::path ownerless = make_folder(parent.path(), "mine-ownerless", "");
   const fs::path other = make_folder(parent.path(), "other-dead", text_of_dead_owner());
@@ -36,6 +39,7 @@ TEST_CASE("only folders of dead owners with the prefix are removed") {
   CHECK(remove_stale_folders(parent.path(), "mine-") == 1);
   CHECK_FALSE(fs::exists(dead));
   CHECK(fs::exists(alive / "content"));
+  CHECK(fs::exists(locked / "content"));
   CHECK(fs::exists(ownerless / "content"));
   CHECK(fs::exists(other / "content"));
 }
