@@ -21,26 +21,50 @@ need_commands() {
     done
 }
 
-# on_exit COMMAND...: run when the script ends, however it ends; last registered, first run.
-# A subshell that registers its own clean-up keeps its parent's for the parent.
+# on_exit COMMAND...: run when the script ends, however it ends; last registered, first run. Not for subshells.
 on_exit() {
-    if [[ ${_cleanup_owner:-} != "$BASHPID" ]]; then
-        _cleanup_owner=$BASHPID
-        _cleanups=()
-        trap _run_cleanups EXIT
-        trap 'exit 129' HUP
-        trap 'exit 130' INT
-        trap 'exit 143' TERM
-    fi
+    trap _clean_up EXIT
+    trap 'exit 129' HUP
+    trap 'exit 130' INT
+    trap 'exit 143' TERM
     _cleanups+=("$(printf '%q ' "$@")")
 }
 
-_run_cleanups() {
+_cleanups=()
+_child=
+
+_clean_up() {
     local status=$? i
+    trap '' HUP INT TERM
+    [[ -z $_child ]] || _end_group "$_child"
     for ((i = ${#_cleanups[@]} - 1; i >= 0; i--)); do
         eval "${_cleanups[i]}" || log "clean-up failed: ${_cleanups[i]}"
     done
     exit "$status"
+}
+
+# run COMMAND...: a signal that ends this script ends COMMAND too, all its process group, before clean-up. (bash
+# by itself would put the signal off until COMMAND is done.) Needs an on_exit before it.
+run() {
+    set -m
+    "$@" <&0 &
+    _child=$!
+    set +m
+    wait "$_child"
+    _child=
+}
+
+# Ends the process group. INT comes first, as from a terminal: fakeroot tidies up only then. One of each, because a
+# second would hit what the first made tidy up.
+_end_group() {
+    local signal tries
+    for signal in INT TERM KILL; do
+        kill -s "$signal" -- "-$1" 2>/dev/null || return 0
+        for ((tries = 0; tries < 400; tries++)); do
+            kill -s 0 -- "-$1" 2>/dev/null || return 0
+            sleep 0.05
+        done
+    done
 }
 
 # cache_dir: where built things are kept between runs.
@@ -58,25 +82,26 @@ key_of() {
 # it is there already with the same KEY, which is kept in TARGET.key. TARGET appears by a rename, complete
 # or not at all; of several runs at once one builds and the others wait for it.
 with_cached() {
-    local target=$1 key=$2
+    local target=$1 key=$2 lock tmp
     shift 2
-    _is_cached "$target" "$key" || (
-        mkdir -p "${target%/*}"
-        exec {lock}>"$target.lock"
-        flock --timeout "${BUILD_LOCK_TIMEOUT_S:-3600}" "$lock" ||
-            die "another run has been building $target for too long (it holds $target.lock)"
-        if ! _is_cached "$target" "$key"; then
-            tmp=$(mktemp -d "$target.XXXXXX")
-            on_exit rm -rf "$tmp"
-            # The lock dies with this shell: nothing the command leaves running may keep it.
-            "$@" "$tmp/new" {lock}>&-
-            rm -f "$target.key"
-            [[ ! -d $target ]] || mv -T "$target" "$tmp/old"
-            mv -T "$tmp/new" "$target"
-            printf '%s\n' "$key" >"$tmp/key"
-            mv -T "$tmp/key" "$target.key"
-        fi
-    )
+    ! _is_cached "$target" "$key" || return 0
+    mkdir -p "${target%/*}"
+    tmp=$(mktemp -d "$target.XXXXXX")
+    on_exit rm -rf "$tmp"
+    exec {lock}>"$target.lock"
+    run flock --timeout "${BUILD_LOCK_TIMEOUT_S:-3600}" "$lock" ||
+        die "another run has been building $target for too long (it holds $target.lock)"
+    if ! _is_cached "$target" "$key"; then
+        # The lock dies with this shell: nothing the command leaves running may keep it.
+        run "$@" "$tmp/new" {lock}>&- >&2
+        rm -f "$target.key"
+        [[ ! -d $target ]] || mv -T "$target" "$tmp/old"
+        mv -T "$tmp/new" "$target"
+        printf '%s\n' "$key" >"$tmp/key"
+        mv -T "$tmp/key" "$target.key"
+    fi
+    exec {lock}>&-
+    rm -rf "$tmp"
 }
 
 _is_cached() {

@@ -24,14 +24,14 @@ install_packages() {
     mapfile -t missing < <(_missing_packages "$@")
     ((${#missing[@]})) || return 0
     log "installing ${#missing[@]} packages: ${missing[*]}"
-    (
-        _without_services
+    {
+        _forbid_services
         _fresh_lists || _apt_get update
-        _apt_get install "${missing[@]}" || {
-            _apt_get update
-            _apt_get install "${missing[@]}"
-        } || die "apt-get could not install: ${missing[*]}"
-    ) >&2
+        _apt_get install "${missing[@]}" ||
+            { _apt_get update && _apt_get install "${missing[@]}"; } ||
+            die "apt-get could not install: ${missing[*]}"
+        _allow_services
+    } >&2
 }
 
 _missing_packages() {
@@ -52,11 +52,16 @@ _fresh_lists() {
 }
 
 # Where systemd runs, packages would start their daemons; policy-rc.d is Debian's way to say no.
-_without_services() {
-    local policy=/usr/sbin/policy-rc.d
-    [[ -d /run/systemd/system && ! -e $policy ]] || return 0
-    on_exit as_root rm -f "$policy"
-    printf '#!/bin/sh\nexit 101\n' | as_root install -m 755 /dev/stdin "$policy"
+_policy=/usr/sbin/policy-rc.d
+
+_forbid_services() {
+    [[ -d /run/systemd/system && ! -e $_policy ]] || return 0
+    on_exit _allow_services
+    printf '#!/bin/sh\n# vmilaunch\nexit 101\n' | as_root install -m 755 /dev/stdin "$_policy"
+}
+
+_allow_services() {
+    ! grep -qs '^# vmilaunch$' "$_policy" || as_root rm -f "$_policy"
 }
 
 # ensure_libvirt_user: libvirt's in-process driver as root wants this user and group to exist. Their package,
