@@ -2,6 +2,7 @@
 #pragma once
 
 #include "cachegen/support/file.hpp"
+#include "launcher/mpi/payload.hpp"
 #include "launcher/mpi/wait.hpp"
 
 #include <cstdint>
@@ -9,19 +10,8 @@
 #include <memory>
 #include <optional>
 #include <string>
-#include <vector>
 
 namespace vmi {
-
-/// What is distributed: a file (a boot cache, or a whole image). The first node's leader knows it, the offer
-/// tells all others.
-struct Payload {
-  std::string name;  ///< for messages: the cache's or image's path
-  Bytes size = 0;
-  Bytes metadata_bytes = 0;  ///< prefix of the file that suffices to open it (qcow2's tables); 0: none
-  std::string digest;        ///< digest_of(hashes)
-  std::vector<std::uint64_t> hashes;  ///< chunk_hashes() of the file
-};
 
 /// The file behind a Payload, on the first node.
 struct Outgoing {
@@ -34,6 +24,7 @@ enum class Scheme { automatic, chain, two_trees };
 /// automatic: chunks are compressed while the link, not the processor, is what limits.
 enum class Compression { automatic, on, off };
 
+/// Those of the first node hold for all.
 struct DistributeOptions {
   Scheme scheme = Scheme::automatic;
   Compression compression = Compression::automatic;

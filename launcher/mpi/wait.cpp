@@ -22,10 +22,13 @@ void Napper::nap(int wake_fd) {
     return;
   }
   const int doublings = std::min((naps_ - kYields) / 8, 16);
-  const auto length = std::min(kShortest * (1 << doublings), longest_);
-  const timespec time{0, static_cast<long>(std::chrono::nanoseconds(length).count())};
+  sleep_for(std::min(kShortest * (1 << doublings), longest_), wake_fd);
+}
+
+void sleep_for(std::chrono::microseconds time, int wake_fd) {
+  const timespec length{time.count() / 1'000'000, time.count() % 1'000'000 * 1000};
   pollfd wake{wake_fd, POLLIN, 0};
-  ppoll(&wake, wake_fd >= 0 ? 1 : 0, &time, nullptr);
+  ppoll(&wake, wake_fd >= 0 ? 1 : 0, &length, nullptr);
 }
 
 void wait_until(const std::function<bool()>& done, const Waiter& waiter,

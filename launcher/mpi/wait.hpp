@@ -22,6 +22,9 @@ struct Waiter {
   Waiter within(Deadline::Clock::duration duration) const;
 };
 
+/// Sleeps, less when `wake_fd` (if not -1) becomes readable.
+void sleep_for(std::chrono::microseconds time, int wake_fd);
+
 /// Naps between two tests: first yields the processor, then sleeps longer and longer, up to `longest`.
 /// Polling ranks may outnumber the cores, so that a rank that spins takes the time of the one it waits for.
 class Napper {

@@ -1,0 +1,230 @@
+// SPDX-License-Identifier: Apache-2.0
+// The offer is a broadcast of the payload's description and a gather of who holds it: small messages. The
+// data then flows only through the nodes that need it. Zero chunks are known from their hashes and never
+// travel.
+#include "launcher/mpi/distribute.hpp"
+
+#include "launcher/mpi/agree.hpp"
+#include "launcher/mpi/chunk_sink.hpp"
+#include "launcher/mpi/chunk_source.hpp"
+#include "launcher/mpi/collective.hpp"
+#include "launcher/mpi/flow.hpp"
+#include "launcher/mpi/nodes.hpp"
+#include "launcher/mpi/pace.hpp"
+#include "launcher/mpi/scheme.hpp"
+
+#include <nlohmann/json.hpp>
+
+namespace vmi {
+
+namespace {
+
+/// All nodes use the options of the first, whatever their own say: buffers and windows must fit together.
+std::string to_line(const DistributeOptions& options) {
+  return nlohmann::json{options.scheme, options.compression, options.piece_bytes, options.window}.dump() +
+         "\n";
+}
+
+DistributeOptions options_from_line(const std::string& line) {
+  const auto parts = nlohmann::json::parse(line);
+  return {parts[0].get<Scheme>(), parts[1].get<Compression>(), parts[2].get<Bytes>(), parts[3].get<int>()};
+}
+
+}  // namespace
+
+class Distribution::State {
+ public:
+  State(const Comm& leaders, std::optional<Outgoing> outgoing, DistributeHooks hooks,
+        const DistributeOptions& options, const Waiter& waiter);
+  DistributeResult run(const Waiter& waiter);
+
+  Outgoing outgoing_;  // on nodes but the first: only the payload
+  std::unique_ptr<Target> target_;
+  fs::path file_;
+
+ private:
+  bool find_or_prepare();
+  DistributeResult send(const Waiter& waiter);
+  DistributeResult receive(const Waiter& waiter);
+  void advance(Bytes done);
+  void drive(Flow& flow, const Waiter& waiter, const std::function<bool()>& finished,
+             const std::function<Bytes()>& done);
+
+  Comm comm_;
+  DistributeHooks hooks_;
+  DistributeOptions options_;
+  bool first_;                     // the first node
+  std::vector<int> participants_;  // ranks of comm_: the first node, then those that need the data
+  int self_ = -1;                  // index therein; -1: takes no part
+  bool metadata_announced_ = false;
+  Bytes reported_ = 0;
+  DistributeResult result_;
+};
+
+Distribution::State::State(const Comm& leaders, std::optional<Outgoing> outgoing, DistributeHooks hooks,
+                           const DistributeOptions& options, const Waiter& waiter)
+    : comm_(duplicate(leaders, waiter, "all nodes to begin the distribution")),
+      hooks_(std::move(hooks)),
+      first_(comm_.rank() == 0) {
+  std::string description;
+  std::optional<Error> failure = attempt([&] {
+    if (!first_) return;
+    outgoing_ = std::move(outgoing).value();
+    outgoing_.payload.check();
+    description = to_line(options) + outgoing_.payload.to_bytes();
+  });
+  broadcast(comm_, description, 0, waiter, "the offer of the first node");
+  if (description.empty())
+    throw failure.value_or(Error(ExitStatus::environment, "the first node has nothing to offer"));
+  const std::size_t line = description.find('\n') + 1;
+  if (!first_) outgoing_.payload = Payload::from_bytes(description.substr(line));
+  bool needs_data = false;
+  if (!failure) failure = attempt([&] { needs_data = !find_or_prepare(); });
+  // All nodes take part in this even when they failed; the caller's agree() stops them all.
+  const auto answers = all_gather(comm_, needs_data || first_ ? "1" : "0", waiter, "who needs the data");
+  if (failure) throw Error(*failure);
+  for (int rank = 0; rank < static_cast<int>(answers.size()); ++rank) {
+    if (answers[static_cast<std::size_t>(rank)] != "1") continue;
+    if (rank == comm_.rank()) self_ = static_cast<int>(participants_.size());
+    participants_.push_back(rank);
+  }
+  options_ = resolve_options(options_from_line(description.substr(0, line)),
+                             static_cast<int>(participants_.size()), outgoing_.payload.size);
+}
+
+/// Returns whether this node has the file without receiving it.
+bool Distribution::State::find_or_prepare() {
+  const Payload& payload = outgoing_.payload;
+  const fs::path wanted = hooks_.target ? hooks_.target(payload) : fs::path();
+  if (first_ && wanted.empty()) {
+    file_ = outgoing_.path;
+    result_.source = DistributeResult::Source::origin;
+    return true;
+  }
+  if (const std::optional<fs::path> held = hooks_.held ? hooks_.held(payload) : std::nullopt) {
+    file_ = *held;
+    result_.source = DistributeResult::Source::held;
+    return true;
+  }
+  target_ = std::make_unique<Target>(wanted, payload);
+  file_ = wanted;
+  result_.source = first_ ? DistributeResult::Source::copied : DistributeResult::Source::received;
+  return false;
+}
+
+void Distribution::State::advance(Bytes done) {
+  const Payload& payload = outgoing_.payload;
+  if (!metadata_announced_ && done >= payload.metadata_bytes) {
+    metadata_announced_ = true;
+    if (hooks_.on_metadata_ready) hooks_.on_metadata_ready();
+  }
+  if (done > reported_) {
+    if (result_.first_ns == 0) result_.first_ns = monotonic_ns();
+    reported_ = done;
+    result_.last_ns = monotonic_ns();
+    if (hooks_.on_progress) hooks_.on_progress(done, payload.size);
+  }
+}
+
+/// Steps `flow` until it is done and `finished`.
+void Distribution::State::drive(Flow& flow, const Waiter& waiter, const std::function<bool()>& finished,
+                                const std::function<Bytes()>& done) {
+  Pace pace;
+  while (!flow.done() || !finished()) {
+    if (flow.step()) pace.moved();
+    advance(done());
+    if (waiter.pump) waiter.pump();
+    if (waiter.deadline.passed()) {
+      const std::string peers = flow.waiting_for();
+      throw Error(ExitStatus::timed_out, "timed out distributing '" + outgoing_.payload.name + "' with " +
+                                             format_size(done()) + " of " + format_size(outgoing_.payload.size) +
+                                             (first_ ? " read" : " written") + " here, waiting for " +
+                                             (peers.empty() ? "this node's disk" : peers));
+    }
+    pace.nap(waiter.wake_fd);
+  }
+  advance(done());
+}
+
+DistributeResult Distribution::State::send(const Waiter& waiter) {
+  ChunkSource source(outgoing_, options_.compression, target_.get());
+  if (target_ == nullptr) advance(outgoing_.payload.metadata_bytes);
+  StreamEnds ends;
+  ends.produce = [&](std::span<std::byte> into) { return source.produce(into); };
+  ends.finished = [&] { return source.finished(); };
+  Flow flow(comm_, participants_, 0, options_, ends);
+  drive(
+      flow, waiter, [] { return true; }, [&] { return source.done_bytes(); });
+  if (const auto failure = source.failure()) throw Error(*failure);
+  if (participants_.size() > 1) result_.wire_bytes = flow.bytes();
+  result_.last_ns = monotonic_ns();
+  return result_;
+}
+
+DistributeResult Distribution::State::receive(const Waiter& waiter) {
+  ChunkSink sink(outgoing_.payload, *target_, "the first node");
+  StreamEnds ends;
+  ends.consume = [&](std::span<const std::byte> from) { return sink.consume(from); };
+  Flow flow(comm_, participants_, self_, options_, ends);
+  bool closed = false;
+  const auto finished = [&] {
+    if (!std::exchange(closed, true)) sink.close();
+    return sink.finished();
+  };
+  drive(flow, waiter, finished, [&] { return sink.done_bytes(); });
+  if (const auto failure = sink.failure()) throw Error(*failure);
+  result_.wire_bytes = flow.bytes();
+  return result_;
+}
+
+DistributeResult Distribution::State::run(const Waiter& waiter) {
+  result_.payload_bytes = outgoing_.payload.size;
+  result_.scheme = options_.scheme;
+  const bool nobody_needs_it = participants_.size() == 1 && target_ == nullptr;
+  if (self_ < 0 || nobody_needs_it) {
+    advance(outgoing_.payload.size);
+    return result_;
+  }
+  return first_ ? send(waiter) : receive(waiter);
+}
+
+Distribution::Distribution(const Comm& leaders, std::optional<Outgoing> outgoing, DistributeHooks hooks,
+                           const DistributeOptions& options, const Waiter& waiter)
+    : state_(std::make_unique<State>(leaders, std::move(outgoing), std::move(hooks), options, waiter)) {
+}
+
+Distribution::Distribution(Distribution&&) noexcept = default;
+Distribution& Distribution::operator=(Distribution&&) noexcept = default;
+Distribution::~Distribution() = default;
+
+const Payload& Distribution::payload() const {
+  return state_->outgoing_.payload;
+}
+const fs::path& Distribution::file() const {
+  return state_->file_;
+}
+DistributeResult Distribution::run(const Waiter& waiter) {
+  return state_->run(waiter);
+}
+
+void Distribution::publish(const fs::path& final_name) {
+  if (state_->target_ == nullptr) return;
+  state_->target_->publish(final_name);
+  state_->file_ = final_name;
+}
+
+std::string to_text(DistributeResult::Source source) {
+  switch (source) {
+    case DistributeResult::Source::held:
+      return "held";
+    case DistributeResult::Source::received:
+      return "received";
+    case DistributeResult::Source::copied:
+      return "copied";
+    case DistributeResult::Source::origin:
+      return "origin";
+  }
+  return "unknown";
+}
+
+}  // namespace vmi
