@@ -64,7 +64,7 @@ nlohmann::json node_letter(const NodeRow& row) {
 Desk::Desk(const LaunchOptions& options, const LaunchClock& clock, const std::string& command_line, int ranks)
     : clock_(clock),
       journal_(Journal::create(options.output, first_attributes(options, clock, command_line, ranks))),
-      progress_(!options.json) {}
+      progress_("vmilaunch", !options.json) {}
 
 void Desk::plan(std::vector<VmRow> vms) {
   for (VmRow& vm : vms) {

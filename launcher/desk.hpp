@@ -7,7 +7,7 @@
 
 #include "launcher/fleet.hpp"
 #include "launcher/launch_options.hpp"
-#include "launcher/progress_line.hpp"
+#include "cachegen/support/progress_line.hpp"
 #include "launcher/record/journal.hpp"
 
 namespace vmi {

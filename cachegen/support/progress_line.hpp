@@ -7,11 +7,12 @@
 
 namespace vmi {
 
-/// What rank 0 tells the person who waits, on stderr: one line that is rewritten in place on a terminal; elsewhere
+/// What a program tells the person who waits, on stderr: one line that is rewritten in place on a terminal; elsewhere
 /// plain lines, one a stage, and at most one every five seconds while a stage's counter moves.
 class ProgressLine {
  public:
-  explicit ProgressLine(bool enabled);
+  /// `program` stands in front of plain lines.
+  ProgressLine(std::string program, bool enabled);
   ProgressLine(const ProgressLine&) = delete;
   ProgressLine& operator=(const ProgressLine&) = delete;
   ~ProgressLine() { finish(); }
@@ -23,6 +24,7 @@ class ProgressLine {
  private:
   void show(const std::string& text, bool always);
 
+  std::string program_;
   bool enabled_;
   bool live_;
   bool line_open_ = false;

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "launcher/progress_line.hpp"
+#include "cachegen/support/progress_line.hpp"
 
+#include <sys/ioctl.h>
 #include <unistd.h>
 
 namespace vmi {
@@ -14,9 +15,17 @@ void write_stderr(const std::string& text) {
   [[maybe_unused]] const ssize_t n = write(STDERR_FILENO, text.data(), text.size());
 }
 
+/// Cut to the terminal's width: a line that wraps cannot be rewritten in place.
+std::string fitted(const std::string& text) {
+  winsize size{};
+  if (ioctl(STDERR_FILENO, TIOCGWINSZ, &size) != 0 || size.ws_col == 0) return text;
+  return text.substr(0, size.ws_col - 1U);
+}
+
 }  // namespace
 
-ProgressLine::ProgressLine(bool enabled) : enabled_(enabled), live_(isatty(STDERR_FILENO) == 1) {}
+ProgressLine::ProgressLine(std::string program, bool enabled)
+    : program_(std::move(program)), enabled_(enabled), live_(isatty(STDERR_FILENO) == 1) {}
 
 void ProgressLine::stage(const std::string& text) { show(text, true); }
 
@@ -29,10 +38,10 @@ void ProgressLine::show(const std::string& text, bool always) {
   last_shown_ns_ = now;
   last_text_ = text;
   if (live_) {
-    write_stderr("\r\033[K" + text);
+    write_stderr("\r\033[K" + fitted(text));
     line_open_ = true;
   } else {
-    write_stderr("vmilaunch: " + text + "\n");
+    write_stderr(program_ + ": " + text + "\n");
   }
 }
 
