@@ -1,14 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "cachegen/cache/bytes.hpp"
 
-#include <cstring>
-
 #include "cachegen/support/error.hpp"
+
+#include <cstring>
 
 namespace vmi {
 
 void ByteWriter::integer(std::uint64_t value, int width) {
-  for (int shift = 8 * (width - 1); shift >= 0; shift -= 8) bytes_.push_back(static_cast<std::byte>(value >> shift));
+  for (int shift = 8 * (width - 1); shift >= 0; shift -= 8)
+    bytes_.push_back(static_cast<std::byte>(value >> shift));
 }
 
 void ByteWriter::varint(std::uint64_t value) {
@@ -37,7 +38,8 @@ std::span<const std::byte> ByteReader::raw(std::size_t count) {
 
 std::uint64_t ByteReader::integer(int width) {
   std::uint64_t value = 0;
-  for (const std::byte b : raw(static_cast<std::size_t>(width))) value = value << 8 | std::to_integer<std::uint64_t>(b);
+  for (const std::byte b : raw(static_cast<std::size_t>(width)))
+    value = value << 8 | std::to_integer<std::uint64_t>(b);
   return value;
 }
 
@@ -75,7 +77,8 @@ void store_be16(std::byte* at, std::uint16_t value) {
 
 bool all_zero(std::span<const std::byte> bytes) {
   // Equal to itself moved by one byte, and the first byte zero: memcmp runs at memory speed.
-  return bytes.empty() || (bytes[0] == std::byte{0} && std::memcmp(bytes.data(), bytes.data() + 1, bytes.size() - 1) == 0);
+  return bytes.empty() ||
+         (bytes[0] == std::byte{0} && std::memcmp(bytes.data(), bytes.data() + 1, bytes.size() - 1) == 0);
 }
 
 }  // namespace vmi

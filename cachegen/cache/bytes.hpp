@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include "cachegen/support/units.hpp"
+
 #include <cstddef>
 #include <cstdint>
 #include <span>
@@ -8,9 +10,11 @@
 #include <string_view>
 #include <vector>
 
-#include "cachegen/support/units.hpp"
-
 namespace vmi {
+
+inline std::span<const std::byte> bytes_of(std::string_view text) {
+  return std::as_bytes(std::span(text.data(), text.size()));
+}
 
 /// Builds a block of bytes in qcow2's byte order, big-endian.
 class ByteWriter {
@@ -21,7 +25,7 @@ class ByteWriter {
   /// LEB128: seven bits a byte, lowest first, the top bit set on all bytes but the last.
   void varint(std::uint64_t value);
   void raw(std::span<const std::byte> bytes) { bytes_.insert(bytes_.end(), bytes.begin(), bytes.end()); }
-  void text(std::string_view text) { raw(std::as_bytes(std::span(text.data(), text.size()))); }
+  void text(std::string_view text) { raw(bytes_of(text)); }
   void zeros(std::size_t count) { bytes_.resize(bytes_.size() + count); }
   void pad_to(std::size_t unit) { bytes_.resize(round_up(bytes_.size(), unit)); }
 
@@ -37,7 +41,8 @@ class ByteWriter {
 /// How many bytes ByteWriter::varint() writes for `value`.
 std::size_t varint_bytes(std::uint64_t value);
 
-/// Takes a block of bytes apart; whatever would reach past its end throws Error(unusable, "<what> is cut short").
+/// Takes a block of bytes apart; whatever would reach past its end throws Error(unusable, "<what> is cut
+/// short").
 class ByteReader {
  public:
   ByteReader(std::span<const std::byte> bytes, std::string_view what) : bytes_(bytes), what_(what) {}

@@ -1,12 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "cachegen/cache/image.hpp"
 
-#include <sys/stat.h>
-#include <unistd.h>
+#include "cachegen/support/process.hpp"
 
 #include <nlohmann/json.hpp>
-
-#include "cachegen/support/process.hpp"
+#include <sys/stat.h>
+#include <unistd.h>
 
 namespace vmi {
 namespace {
@@ -26,7 +25,8 @@ void check_local(const std::string& name, const std::string& path) {
   struct stat info {};
   if (stat(path.c_str(), &info) != 0 || access(path.c_str(), R_OK) != 0) refuse(name, errno_text(errno));
   if (S_ISDIR(info.st_mode)) refuse(name, "it is a folder");
-  if (!S_ISREG(info.st_mode) && !S_ISBLK(info.st_mode)) refuse(name, "it is neither a file nor a block device");
+  if (!S_ISREG(info.st_mode) && !S_ISBLK(info.st_mode))
+    refuse(name, "it is neither a file nor a block device");
 }
 
 void read_file_facts(ImageLayer& layer) {
@@ -36,7 +36,8 @@ void read_file_facts(ImageLayer& layer) {
   layer.file_bytes = static_cast<Bytes>(info.st_size);
   layer.disk_bytes = static_cast<Bytes>(info.st_blocks) * 512;
   // The time of a device node says nothing about what is on the device.
-  if (S_ISREG(info.st_mode)) layer.mtime_ns = std::int64_t{info.st_mtim.tv_sec} * 1'000'000'000 + info.st_mtim.tv_nsec;
+  if (S_ISREG(info.st_mode))
+    layer.mtime_ns = std::int64_t{info.st_mtim.tv_sec} * 1'000'000'000 + info.st_mtim.tv_nsec;
 }
 
 ImageLayer layer_from_json(const nlohmann::json& info) {
@@ -56,12 +57,16 @@ std::string without_prefix(std::string text) {
 
 }  // namespace
 
-bool is_local_path(const std::string& url) { return url.starts_with('/'); }
+bool is_local_path(const std::string& url) {
+  return url.starts_with('/');
+}
 
 std::string image_url(const std::string& url_or_path) {
   std::error_code ignored;  // a path that cannot be looked at is reported when it is opened
-  if (fs::exists(url_or_path, ignored) || !has_protocol(url_or_path)) return fs::absolute(url_or_path).string();
-  if (url_or_path.starts_with("file:")) return image_url(url_or_path.substr(url_or_path.starts_with("file://") ? 7 : 5));
+  if (fs::exists(url_or_path, ignored) || !has_protocol(url_or_path))
+    return fs::absolute(url_or_path).string();
+  if (url_or_path.starts_with("file:"))
+    return image_url(url_or_path.substr(url_or_path.starts_with("file://") ? 7 : 5));
   return url_or_path;
 }
 
@@ -80,10 +85,12 @@ ImageInfo inspect_image(const std::string& url_or_path, Deadline deadline, const
   try {
     const auto layers = nlohmann::json::parse(result.out);
     static_cast<ImageLayer&>(image) = layer_from_json(layers.at(0));
-    if (layers.at(0).value("encrypted", false)) refuse(url_or_path, "it is encrypted, and there is no way to give its key");
+    if (layers.at(0).value("encrypted", false))
+      refuse(url_or_path, "it is encrypted, and there is no way to give its key");
     for (std::size_t i = 1; i < layers.size(); ++i) image.backing_chain.push_back(layer_from_json(layers[i]));
   } catch (const nlohmann::json::exception& error) {
-    throw Error(ExitStatus::environment, "qemu-img info printed what is not understood: " + std::string(error.what()));
+    throw Error(ExitStatus::environment,
+                "qemu-img info printed what is not understood: " + std::string(error.what()));
   }
   image.url = url;  // qemu-img may show it as json:{...}
   if (image.virtual_bytes == 0) refuse(url_or_path, "it is empty");

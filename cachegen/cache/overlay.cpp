@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
-// An empty overlay is four parts of whole clusters: header, refcount table, one refcount block, L1 table. One block
-// counts 2 GiB of clusters, far more than the parts need.
+// An empty overlay is four parts of whole clusters: header, refcount table, one refcount block, L1 table. One
+// block counts 2 GiB of clusters, far more than the parts need.
 #include "cachegen/cache/overlay.hpp"
+
+#include "cachegen/cache/qcow2_format.hpp"
 
 #include <fcntl.h>
 #include <unistd.h>
-
-#include "cachegen/cache/qcow2_format.hpp"
 
 namespace vmi {
 namespace {
@@ -17,7 +17,8 @@ void write_overlay(const Fd& file, const fs::path& path, Bytes virtual_bytes) {
   constexpr Bytes kL1 = 3 * kOverlayCluster;
   const Bytes l1_entries = qcow2::l1_entries(virtual_bytes, kOverlayCluster, 16);
   if (l1_entries * 8 > qcow2::kMostL1Bytes) {
-    throw Error(ExitStatus::unusable, "an image of " + format_size(virtual_bytes) + " is larger than QEMU allows");
+    throw Error(ExitStatus::unusable,
+                "an image of " + format_size(virtual_bytes) + " is larger than QEMU allows");
   }
   const Bytes end = kL1 + round_up(l1_entries * 8, kOverlayCluster);
 
@@ -36,7 +37,8 @@ void write_overlay(const Fd& file, const fs::path& path, Bytes virtual_bytes) {
   for (Bytes cluster = 0; cluster < end / kOverlayCluster; ++cluster) block.u16(1);
 
   // What stays unwritten reads as zeros and costs nothing.
-  if (ftruncate(file.get(), static_cast<off_t>(end)) != 0) throw_errno(ExitStatus::environment, "cannot size '" + path.string() + "'");
+  if (ftruncate(file.get(), static_cast<off_t>(end)) != 0)
+    throw_errno(ExitStatus::environment, "cannot size '" + path.string() + "'");
   const std::vector<std::byte> head = qcow2::encode(first);
   pwrite_all(file, std::span(head).first(4096), 0, path);
   pwrite_all(file, table.bytes(), kTable, path);

@@ -1,25 +1,29 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "cachegen/cache/qcow2_format.hpp"
 
+#include "cachegen/support/error.hpp"
+
 #include <algorithm>
 #include <bit>
-
-#include "cachegen/support/error.hpp"
 
 namespace vmi::qcow2 {
 namespace {
 
-[[noreturn]] void refuse(const std::string& why) { throw Error(ExitStatus::unusable, why); }
+[[noreturn]] void refuse(const std::string& why) {
+  throw Error(ExitStatus::unusable, why);
+}
 
 Header decode_header(ByteReader& in) {
-  if (in.left() < 4 || in.u32() != kMagic) refuse("it is not a qcow2 file (its first four bytes are not 'QFI\\xfb')");
+  if (in.left() < 4 || in.u32() != kMagic)
+    refuse("it is not a qcow2 file (its first four bytes are not 'QFI\\xfb')");
   Header h;
   h.version = in.u32();
   if (h.version != 3) refuse("its qcow2 version is " + std::to_string(h.version) + " and not 3");
   h.backing_name_offset = in.u64();
   h.backing_name_length = in.u32();
   h.cluster_bits = in.u32();
-  if (h.cluster_bits < 9 || h.cluster_bits > 21) refuse("its cluster size is 2^" + std::to_string(h.cluster_bits) + ", outside 512 bytes to 2 MiB");
+  if (h.cluster_bits < 9 || h.cluster_bits > 21)
+    refuse("its cluster size is 2^" + std::to_string(h.cluster_bits) + ", outside 512 bytes to 2 MiB");
   h.virtual_bytes = in.u64();
   h.crypt_method = in.u32();
   h.l1_entries = in.u32();
@@ -69,11 +73,12 @@ std::vector<std::byte> encode(const FirstCluster& first) {
   const Header& h = first.header;
   const std::size_t need = first_cluster_need(first);
   if (first.backing_name.size() > kMostBackingName) {
-    refuse("the backing file's name has " + std::to_string(first.backing_name.size()) + " characters and may have " + std::to_string(kMostBackingName));
+    refuse("the backing file's name has " + std::to_string(first.backing_name.size()) +
+           " characters and may have " + std::to_string(kMostBackingName));
   }
   if (need > h.cluster_bytes()) {
-    refuse("header and backing file name need " + std::to_string(need) + " bytes and a cluster has " + std::to_string(h.cluster_bytes()) +
-           "; use larger clusters or a shorter path");
+    refuse("header and backing file name need " + std::to_string(need) + " bytes and a cluster has " +
+           std::to_string(h.cluster_bytes()) + "; use larger clusters or a shorter path");
   }
   ByteWriter out;
   out.u32(kMagic);
@@ -114,14 +119,18 @@ FirstCluster decode(std::span<const std::byte> beginning) {
   first.header = decode_header(in);
   const Header& h = first.header;
 
-  ByteReader cluster(beginning.first(std::min<std::size_t>(beginning.size(), h.cluster_bytes())), "its first cluster");
+  ByteReader cluster(beginning.first(std::min<std::size_t>(beginning.size(), h.cluster_bytes())),
+                     "its first cluster");
   cluster.skip(h.header_length);
   first.extensions = decode_extensions(cluster);
 
-  if (h.backing_name_length > kMostBackingName) refuse("its backing file's name has " + std::to_string(h.backing_name_length) + " characters");
+  if (h.backing_name_length > kMostBackingName)
+    refuse("its backing file's name has " + std::to_string(h.backing_name_length) + " characters");
   if (h.backing_name_length > 0) {
-    ByteReader name(beginning.first(std::min<std::size_t>(beginning.size(), h.cluster_bytes())), "its backing file's name");
-    if (h.backing_name_offset > h.cluster_bytes()) refuse("its backing file's name lies outside the first cluster");
+    ByteReader name(beginning.first(std::min<std::size_t>(beginning.size(), h.cluster_bytes())),
+                    "its backing file's name");
+    if (h.backing_name_offset > h.cluster_bytes())
+      refuse("its backing file's name lies outside the first cluster");
     name.skip(h.backing_name_offset);
     first.backing_name = name.text(h.backing_name_length);
   }
@@ -130,7 +139,8 @@ FirstCluster decode(std::span<const std::byte> beginning) {
 
 std::uint32_t cluster_bits_of(Bytes cluster_bytes) {
   if (!std::has_single_bit(cluster_bytes) || cluster_bytes < kLeastCluster || cluster_bytes > kMostCluster) {
-    throw Error(ExitStatus::usage, "a cluster of " + std::to_string(cluster_bytes) + " bytes is not possible; it must be a power of two from 512 to 2M");
+    throw Error(ExitStatus::usage, "a cluster of " + std::to_string(cluster_bytes) +
+                                       " bytes is not possible; it must be a power of two from 512 to 2M");
   }
   return static_cast<std::uint32_t>(std::countr_zero(cluster_bytes));
 }

@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include "cachegen/cache/bytes.hpp"
+
 #include <cstdint>
 #include <optional>
 #include <span>
 #include <string>
 #include <vector>
-
-#include "cachegen/cache/bytes.hpp"
 
 /// The parts of the qcow2 version 3 format that this project writes and reads: QEMU's docs/interop/qcow2.txt.
 namespace vmi::qcow2 {
@@ -76,21 +76,26 @@ std::size_t first_cluster_need(const FirstCluster& first);
 /// Error(unusable) that says how many bytes are missing when it does not fit.
 std::vector<std::byte> encode(const FirstCluster& first);
 
-/// Reads header, extensions and backing name from the beginning of a file. Trusts nothing: throws Error(unusable)
-/// for whatever is not a sound version 3 header. Offsets of tables are not looked at: they need the file.
+/// Reads header, extensions and backing name from the beginning of a file. Trusts nothing: throws
+/// Error(unusable) for whatever is not a sound version 3 header. Offsets of tables are not looked at: they
+/// need the file.
 FirstCluster decode(std::span<const std::byte> beginning);
 
 /// log2 of a cluster size; throws Error(usage) unless it is a power of two from 512 bytes to 2 MiB.
 std::uint32_t cluster_bits_of(Bytes cluster_bytes);
 
 /// Entries of a (not extended) L2 table, which fills one cluster.
-constexpr Bytes l2_entries(Bytes cluster_bytes) { return cluster_bytes / 8; }
+constexpr Bytes l2_entries(Bytes cluster_bytes) {
+  return cluster_bytes / 8;
+}
 /// Clusters that one refcount block, which fills one cluster, counts.
-constexpr Bytes refcounts_per_block(Bytes cluster_bytes) { return cluster_bytes * 8 >> kRefcountOrder; }
+constexpr Bytes refcounts_per_block(Bytes cluster_bytes) {
+  return cluster_bytes * 8 >> kRefcountOrder;
+}
 /// Entries of the L1 table of an image; `l2_entry_bytes` is 16 with extended_l2.
 constexpr Bytes l1_entries(Bytes virtual_bytes, Bytes cluster_bytes, Bytes l2_entry_bytes = 8) {
   const Bytes covered = cluster_bytes / l2_entry_bytes * cluster_bytes;
-  return (virtual_bytes + covered - 1) / covered;
+  return virtual_bytes / covered + (virtual_bytes % covered != 0 ? 1 : 0);
 }
 
 /// The largest image that a cluster size allows, by QEMU's limit on the L1 table.

@@ -1,24 +1,25 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include "cachegen/cache/identity.hpp"
+#include "cachegen/support/deadline.hpp"
+#include "cachegen/support/file.hpp"
+
 #include <chrono>
 #include <functional>
-#include <nlohmann/json.hpp>
 #include <optional>
 #include <string>
 #include <vector>
 
-#include "cachegen/cache/identity.hpp"
-#include "cachegen/support/deadline.hpp"
-#include "cachegen/support/file.hpp"
+#include <nlohmann/json.hpp>
 
 namespace vmi {
 
 /// What a cache in the store is for. Two launches that agree on all of it may share a cache.
 struct CacheKey {
   ImageInfo image;            ///< as inspect_image() gives it now: name, size, format, mtime, chain
-  nlohmann::json parameters;  ///< what changes what a boot reads, or what is kept of it: machine, firmware, disk bus,
-                              ///< kernel arguments, granularity, quota, cluster size
+  nlohmann::json parameters;  ///< what changes what a boot reads, or what is kept of it: machine, firmware,
+                              ///< disk bus, kernel arguments, granularity, quota, cluster size
   /// 32 hexadecimal digits; the file's name in the store.
   std::string hash() const;
 };
@@ -49,7 +50,8 @@ class Store {
 
   const fs::path& folder() const { return folder_; }
 
-  /// The cache under that key, and notes its use. Takes no lock. A damaged file counts as missing, with a warning.
+  /// The cache under that key, and notes its use. Takes no lock. A damaged file counts as missing, with a
+  /// warning.
   std::optional<fs::path> find(const CacheKey& key) const;
 
   /// Writes the cache to `output`, which does not exist yet.
@@ -57,9 +59,10 @@ class Store {
   /// Called now and then while another launch builds; "waiting for node7:4711, which builds it". May throw.
   using Progress = std::function<void(const std::string& text)>;
 
-  /// The cache under that key, built by us or by whoever was first. Throws Error(timed_out) that names whom it waited for, and
-  /// whatever `builder` throws.
-  fs::path find_or_build(const CacheKey& key, const Builder& builder, Deadline deadline, const Progress& progress = {});
+  /// The cache under that key, built by us or by whoever was first. Throws Error(timed_out) that names whom
+  /// it waited for, and whatever `builder` throws.
+  fs::path find_or_build(const CacheKey& key, const Builder& builder, Deadline deadline,
+                         const Progress& progress = {});
 
   /// Forgets the cache under that key: its base has changed although nothing in the key shows it.
   void discard(const CacheKey& key);
@@ -72,7 +75,8 @@ class Store {
     Bytes bytes = 0;
     Bytes kept_bytes = 0;
   };
-  /// Evicts whole caches, least recently used first, until the rest fits; and clears what killed builders left.
+  /// Evicts whole caches, least recently used first, until the rest fits; and clears what killed builders
+  /// left.
   Evicted gc(Bytes most_bytes);
 
  private:

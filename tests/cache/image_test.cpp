@@ -1,11 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "cachegen/cache/image.hpp"
 
-#include <sys/stat.h>
+#include "tests/cache/tools.hpp"
 
 #include <catch2/catch.hpp>
-
-#include "tests/cache/tools.hpp"
+#include <sys/stat.h>
 
 using namespace vmi;
 using namespace vmi::testing;

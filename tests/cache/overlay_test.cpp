@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "cachegen/cache/overlay.hpp"
 
+#include "tests/cache/tools.hpp"
+
 #include <catch2/catch.hpp>
 #include <nlohmann/json.hpp>
-
-#include "tests/cache/tools.hpp"
 
 using namespace vmi;
 using namespace vmi::testing;
@@ -29,8 +29,10 @@ TEST_CASE("an overlay takes writes at both ends and stays sound") {
   const TempFolder folder(temp_root(), "overlay-test-");
   const fs::path path = folder.path() / "o.qcow2";
   create_overlay(path, 2 * TiB);
-  tool({"qemu-io", "-f", "qcow2", "-c", "write -P 7 0 2k", "-c", "write -P 9 2199023253504 2k", path.string()});
-  const std::string out = tool({"qemu-io", "-f", "qcow2", "-c", "read -v -P 7 0 2k", "-c", "read -P 9 2199023253504 2k", "-c", "read -P 0 2k 62k", path.string()});
+  tool({"qemu-io", "-f", "qcow2", "-c", "write -P 7 0 2k", "-c", "write -P 9 2199023253504 2k",
+        path.string()});
+  const std::string out = tool({"qemu-io", "-f", "qcow2", "-c", "read -v -P 7 0 2k", "-c",
+                                "read -P 9 2199023253504 2k", "-c", "read -P 0 2k 62k", path.string()});
   CHECK_THAT(out, !Catch::Contains("verification failed"));
   CHECK(check_is_clean(path));
 }
@@ -42,8 +44,10 @@ TEST_CASE("an overlay reads through to the layer that is given as its backing no
   tool({"qemu-io", "-f", "raw", "-c", "write -P 5 512k 4k", base.string()});
   const fs::path path = folder.path() / "o.qcow2";
   create_overlay(path, MiB);
-  const std::string options = "driver=qcow2,file.filename=" + path.string() + ",backing.driver=raw,backing.file.filename=" + base.string();
-  const std::string out = tool({"qemu-io", "--image-opts", "-c", "write -P 6 514k 512", "-c", "read -P 5 512k 2k", "-c", "read -P 6 514k 512", options});
+  const std::string options = "driver=qcow2,file.filename=" + path.string() +
+                              ",backing.driver=raw,backing.file.filename=" + base.string();
+  const std::string out = tool({"qemu-io", "--image-opts", "-c", "write -P 6 514k 512", "-c",
+                                "read -P 5 512k 2k", "-c", "read -P 6 514k 512", options});
   CHECK_THAT(out, !Catch::Contains("verification failed"));
 }
 
