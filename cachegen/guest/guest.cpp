@@ -17,6 +17,7 @@ using Names = std::array<std::pair<Value, std::string_view>, N>;
 constexpr Names<Accel, 3> kAccels = {{{Accel::automatic, "auto"}, {Accel::kvm, "kvm"}, {Accel::tcg, "tcg"}}};
 constexpr Names<Machine, 3> kMachines = {
     {{Machine::pc, "pc"}, {Machine::q35, "q35"}, {Machine::microvm, "microvm"}}};
+constexpr Names<Net, 2> kNets = {{{Net::none, "none"}, {Net::user, "user"}}};
 constexpr Names<Driver, 4> kDrivers = {{{Driver::automatic, "auto"},
                                         {Driver::vmicache, "vmicache"},
                                         {Driver::qcow2, "qcow2"},
@@ -54,6 +55,9 @@ std::string to_text(Accel accel) {
 std::string to_text(Machine machine) {
   return name_in(kMachines, machine);
 }
+std::string to_text(Net net) {
+  return name_in(kNets, net);
+}
 std::string to_text(Driver driver) {
   return name_in(kDrivers, driver);
 }
@@ -62,6 +66,9 @@ Accel parse_accel(std::string_view text) {
 }
 Machine parse_machine(std::string_view text) {
   return value_in(kMachines, text, "machine");
+}
+Net parse_net(std::string_view text) {
+  return value_in(kNets, text, "network");
 }
 Driver parse_driver(std::string_view text) {
   return value_in(kDrivers, text, "driver");

@@ -14,15 +14,18 @@ namespace vmi {
 
 enum class Accel { automatic, kvm, tcg };
 enum class Machine { pc, q35, microvm };
+enum class Net { none, user };
 /// What serves reads from a cache; see block_chain.hpp.
 enum class Driver { automatic, vmicache, qcow2, copy_on_read };
 
 /// The names that options and records use: "auto", "kvm", "q35", "copy-on-read". Parsing throws Error(usage).
 std::string to_text(Accel accel);
 std::string to_text(Machine machine);
+std::string to_text(Net net);
 std::string to_text(Driver driver);
 Accel parse_accel(std::string_view text);
 Machine parse_machine(std::string_view text);
+Net parse_net(std::string_view text);
 Driver parse_driver(std::string_view text);
 
 /// The virtual hardware of a guest, the same at profile and launch, as far as its user chooses it.

@@ -18,8 +18,6 @@ struct VmFiles {
   fs::path agent_socket;  ///< QEMU listens; empty: no guest agent channel
 };
 
-enum class Net { none, user };
-
 /// What differs between the VMs of one fleet, and between profile and launch.
 struct CommandExtras {
   Net net = Net::none;

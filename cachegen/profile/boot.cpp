@@ -198,7 +198,7 @@ class Boot {
     }
     for (GuestRequest& request : run.requests) {
       request.submit_us -= start_us_;
-      if (request.complete_us >= 0) request.complete_us -= start_us_;
+      if (request.complete_us != GuestRequest::kUnderWay) request.complete_us -= start_us_;
     }
     return run;
   }

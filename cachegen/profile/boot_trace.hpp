@@ -14,8 +14,9 @@ namespace vmi {
 /// A request of the guest to its disk.
 struct GuestRequest {
   enum class Op { read, write } op = Op::read;
-  std::int64_t submit_us = 0;     ///< wall clock (gettimeofday), as QEMU logs it
-  std::int64_t complete_us = -1;  ///< -1: it was still under way when the trace ended
+  std::int64_t submit_us = 0;  ///< wall clock (gettimeofday), as QEMU logs it
+  static constexpr std::int64_t kUnderWay = INT64_MIN;
+  std::int64_t complete_us = kUnderWay;  ///< kUnderWay: still, when the trace ended
   Bytes offset = 0;
   Bytes bytes = 0;
 };
