@@ -1,17 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "cachegen/store/claim.hpp"
 
-#include <fcntl.h>
-#include <sys/stat.h>
-#include <unistd.h>
+#include "cachegen/support/log.hpp"
+#include "cachegen/support/owner.hpp"
 
 #include <atomic>
 #include <condition_variable>
 #include <mutex>
 #include <thread>
 
-#include "cachegen/support/log.hpp"
-#include "cachegen/support/owner.hpp"
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 namespace vmi {
 namespace {
@@ -20,14 +20,16 @@ namespace {
 fs::path unique_beside(const fs::path& path, const std::string& word) {
   static std::atomic<unsigned> count = 0;
   const Owner self = Owner::self();
-  return path.string() + "." + word + "-" + self.host + "-" + std::to_string(self.pid) + "-" + std::to_string(count++);
+  return path.string() + "." + word + "-" + self.host + "-" + std::to_string(self.pid) + "-" +
+         std::to_string(count++);
 }
 
 }  // namespace
 
 /// Touches the claim from a thread of its own.
 struct Claim::Heart {
-  Heart(fs::path claim, std::chrono::milliseconds every) : path(std::move(claim)), thread([this, every] { beat(every); }) {}
+  Heart(fs::path claim, std::chrono::milliseconds every)
+      : path(std::move(claim)), thread([this, every] { beat(every); }) {}
   Heart(const Heart&) = delete;
   Heart& operator=(const Heart&) = delete;
   ~Heart() {
@@ -58,7 +60,8 @@ struct Claim::Heart {
   std::thread thread;
 };
 
-Claim::Claim(std::unique_ptr<Heart> heart) : heart_(std::move(heart)) {}
+Claim::Claim(std::unique_ptr<Heart> heart) : heart_(std::move(heart)) {
+}
 Claim::~Claim() = default;
 
 std::optional<Claim> Claim::take(const fs::path& path, std::chrono::milliseconds heartbeat) {
@@ -66,7 +69,13 @@ std::optional<Claim> Claim::take(const fs::path& path, std::chrono::milliseconds
     if (errno == EEXIST) return std::nullopt;
     throw_errno(ExitStatus::environment, "cannot make '" + path.string() + "'");
   }
-  write_owner(path);
+  try {
+    write_owner(path);
+  } catch (...) {
+    std::error_code ignored;  // what kept the owner from being written is reported
+    fs::remove_all(path, ignored);
+    throw;
+  }
   return Claim(std::make_unique<Heart>(path, heartbeat));
 }
 

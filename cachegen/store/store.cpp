@@ -1,20 +1,21 @@
 // SPDX-License-Identifier: Apache-2.0
-// Names in the folder: KEY.vmic the cache, KEY.used an empty file whose mtime is the cache's last use, KEY.claim a build that is
-// under way (claim.hpp), KEY.build-XXXXXX its temporary folder. Whoever finds KEY.vmic needs none of the others.
+// Names in the folder: KEY.vmic the cache, KEY.used an empty file whose mtime is the cache's last use,
+// KEY.claim a build that is under way (claim.hpp), KEY.build-XXXXXX its temporary folder. Whoever finds
+// KEY.vmic needs none of the others.
 #include "cachegen/store/store.hpp"
-
-#include <fcntl.h>
-#include <poll.h>
-#include <sys/stat.h>
-#include <unistd.h>
-
-#include <algorithm>
-#include <cstdlib>
 
 #include "cachegen/cache/cache_file.hpp"
 #include "cachegen/store/claim.hpp"
 #include "cachegen/support/hash.hpp"
 #include "cachegen/support/log.hpp"
+
+#include <algorithm>
+#include <cstdlib>
+
+#include <fcntl.h>
+#include <poll.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 namespace vmi {
 namespace {
@@ -24,8 +25,11 @@ constexpr const char* kUsed = ".used";
 constexpr const char* kClaim = ".claim";
 constexpr const char* kBuild = ".build-";
 constexpr const char* kAbandoned = ".abandoned-";
+constexpr const char* kClock = ".clock.";
 
-fs::path in(const fs::path& folder, const std::string& key, const char* ending) { return folder / (key + ending); }
+fs::path in(const fs::path& folder, const std::string& key, const char* ending) {
+  return folder / (key + ending);
+}
 
 /// Notes that a cache was used. A store that cannot be written is used all the same.
 void touch(const fs::path& used) {
@@ -39,11 +43,16 @@ std::int64_t mtime_ns(const fs::path& path) {
   return std::int64_t{info.st_mtim.tv_sec} * 1'000'000'000 + info.st_mtim.tv_nsec;
 }
 
+std::int64_t last_use_ns(const fs::path& folder, const std::string& key) {
+  return std::max(mtime_ns(in(folder, key, kUsed)), mtime_ns(in(folder, key, kCache)));
+}
+
 /// What listing a folder needs: the store may be changed by others all the while.
 std::vector<fs::path> names_in(const fs::path& folder) {
   std::vector<fs::path> names;
   std::error_code error;
-  for (fs::directory_iterator entry(folder, error); !error && entry != fs::directory_iterator(); entry.increment(error)) {
+  for (fs::directory_iterator entry(folder, error); !error && entry != fs::directory_iterator();
+       entry.increment(error)) {
     names.push_back(entry->path());
   }
   return names;
@@ -52,46 +61,64 @@ std::vector<fs::path> names_in(const fs::path& folder) {
 }  // namespace
 
 std::string CacheKey::hash() const {
-  const std::string text = nlohmann::json{{"image", BaseIdentity{image, ""}.to_json()}, {"parameters", parameters}}.dump();
+  const std::string text =
+      nlohmann::json{{"image", BaseIdentity{image, ""}.to_json()}, {"parameters", parameters}}.dump();
   return hash128_hex(std::as_bytes(std::span(text.data(), text.size())));
 }
 
-Store::Store(fs::path folder, StoreTimes times) : folder_(std::move(folder)), times_(times) {}
+Store::Store(fs::path folder, StoreTimes times) : folder_(std::move(folder)), times_(times) {
+}
 
 fs::path Store::default_folder() {
-  if (const char* xdg = std::getenv("XDG_CACHE_HOME"); xdg != nullptr && *xdg != '\0') return fs::path(xdg) / "vmilaunch/store";
+  if (const char* xdg = std::getenv("XDG_CACHE_HOME"); xdg != nullptr && *xdg != '\0')
+    return fs::path(xdg) / "vmilaunch/store";
   const char* home = std::getenv("HOME");
-  if (home == nullptr || *home == '\0') throw Error(ExitStatus::environment, "neither XDG_CACHE_HOME nor HOME is set; name the store with --cache-dir");
+  if (home == nullptr || *home == '\0')
+    throw Error(ExitStatus::environment,
+                "neither XDG_CACHE_HOME nor HOME is set; name the store with --cache-dir");
   return fs::path(home) / ".cache/vmilaunch/store";
 }
 
 std::optional<fs::path> Store::find(const CacheKey& key) const {
+  std::string damage;
+  std::optional<fs::path> found = look_up(key, damage);
+  if (!damage.empty()) log_warning(damage + "; it counts as missing");
+  return found;
+}
+
+std::optional<fs::path> Store::look_up(const CacheKey& key, std::string& damage) const {
   const std::string name = key.hash();
   const fs::path path = in(folder_, name, kCache);
   std::error_code error;
   if (!fs::exists(path, error)) return std::nullopt;
-  try {
-    CacheFile::open(path);
-  } catch (const Error& damage) {
-    log_warning(std::string(damage.what()) + "; it is built anew");
-    return std::nullopt;
-  }
+  // Noted before it is opened: who evicts looks at this once more before it removes.
   touch(in(folder_, name, kUsed));
-  return path;
+  try {
+    if (CacheFile::open(path).sealed()) return path;
+    damage = "cache '" + path.string() + "' was opened for writing since it was made";
+  } catch (const Error& failure) {
+    if (fs::exists(path, error)) damage = failure.what();  // else it was evicted between two looks
+  }
+  return std::nullopt;
 }
 
-fs::path Store::find_or_build(const CacheKey& key, const Builder& builder, Deadline deadline, const Progress& progress) {
+fs::path Store::find_or_build(const CacheKey& key, const Builder& builder, Deadline deadline,
+                              const Progress& progress) {
   const std::string name = key.hash();
   const fs::path claim_path = in(folder_, name, kClaim);
+  if (const std::optional<fs::path> found = find(key)) return *found;
+  std::string damage;  // said once, above
   while (true) {
-    if (const std::optional<fs::path> found = find(key)) return *found;
+    if (const std::optional<fs::path> found = look_up(key, damage)) return *found;
     std::error_code error;
     fs::create_directories(folder_, error);
-    if (error) throw Error(ExitStatus::environment, "cannot make the store '" + folder_.string() + "': " + error.message() + "; name another with --cache-dir");
+    if (error)
+      throw Error(ExitStatus::environment, "cannot make the store '" + folder_.string() +
+                                               "': " + error.message() + "; name another with --cache-dir");
 
     if (const std::optional<Claim> claim = Claim::take(claim_path, times_.heartbeat)) {
       // Between our look and our claim another may have finished.
-      if (const std::optional<fs::path> found = find(key)) return *found;
+      if (const std::optional<fs::path> found = look_up(key, damage)) return *found;
       const TempFolder temporary(folder_, name + kBuild);
       const fs::path output = temporary.path() / ("new" + std::string(kCache));
       builder(output);
@@ -102,8 +129,9 @@ fs::path Store::find_or_build(const CacheKey& key, const Builder& builder, Deadl
     if (Claim::clear_if_abandoned(claim_path, times_.stale)) continue;
     const std::string holder = Claim::holder(claim_path);
     if (deadline.passed()) {
-      throw Error(ExitStatus::timed_out, "waited too long for " + holder + ", which builds the boot cache of '" + key.image.url + "' in '" + folder_.string() +
-                                             "'; if it is gone, remove '" + claim_path.string() + "'");
+      throw Error(ExitStatus::timed_out,
+                  "waited too long for " + holder + ", which builds the boot cache of '" + key.image.url +
+                      "' in '" + folder_.string() + "'; if it is gone, remove '" + claim_path.string() + "'");
     }
     if (progress && !holder.empty()) progress("waiting for " + holder + ", which builds it");
     // Another host says nothing when it is done: its file appears.
@@ -128,7 +156,7 @@ std::vector<StoreEntry> Store::list() const {
       std::error_code error;
       entry.file_bytes = fs::file_size(path, error);
       if (error) continue;  // evicted meanwhile
-      entry.last_use_ns = std::max(mtime_ns(in(folder_, entry.key, kUsed)), mtime_ns(path));
+      entry.last_use_ns = last_use_ns(folder_, entry.key);
       try {
         const CacheFile cache = CacheFile::open(path);
         entry.image_url = cache.backing_name();
@@ -159,6 +187,9 @@ Store::Evicted Store::gc(Bytes most_bytes) {
       if (Claim::holder(in(folder_, key, kClaim)).empty()) fs::remove_all(path, error);
     } else if (path.filename().string().find(kAbandoned) != std::string::npos) {
       fs::remove_all(path, error);
+    } else if (path.filename().string().starts_with(kClock) &&
+               file_system_now(folder_) - fs::last_write_time(path, error) > times_.stale) {
+      fs::remove(path, error);
     } else if (path.extension() == kUsed && !fs::exists(in(folder_, path.stem(), kCache), error)) {
       fs::remove(path, error);
     }
@@ -170,6 +201,10 @@ Store::Evicted Store::gc(Bytes most_bytes) {
     // Once one did not fit, the ones used before it go too: eviction is by last use alone.
     full = full || result.kept_bytes + entry.file_bytes > most_bytes;
     if (!full) {
+      result.kept_bytes += entry.file_bytes;
+      continue;
+    }
+    if (last_use_ns(folder_, entry.key) != entry.last_use_ns) {  // somebody has just found it
       result.kept_bytes += entry.file_bytes;
       continue;
     }

@@ -80,6 +80,9 @@ class Store {
   Evicted gc(Bytes most_bytes);
 
  private:
+  /// As find(), and says what is wrong with a file that is there and of no use.
+  std::optional<fs::path> look_up(const CacheKey& key, std::string& damage) const;
+
   fs::path folder_;
   StoreTimes times_;
 };

@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "launcher/supervisor/channel.hpp"
 
-#include <poll.h>
-#include <sys/socket.h>
+#include "cachegen/support/error.hpp"
+#include "cachegen/support/socket.hpp"
 
 #include <array>
 #include <vector>
 
-#include "cachegen/support/error.hpp"
-#include "cachegen/support/socket.hpp"
+#include <poll.h>
+#include <sys/socket.h>
 
 namespace vmi {
 namespace {

@@ -1,18 +1,19 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include "cachegen/support/deadline.hpp"
+#include "cachegen/support/fd.hpp"
+
 #include <deque>
 #include <optional>
 #include <string>
 #include <utility>
 
-#include "cachegen/support/deadline.hpp"
-#include "cachegen/support/fd.hpp"
-
 namespace vmi {
 
-/// One end of a SOCK_SEQPACKET pair that carries whole messages. A message may be larger than a packet: each packet starts
-/// with one byte that says whether more of the message follows. Nothing here blocks, flush() aside.
+/// One end of a SOCK_SEQPACKET pair that carries whole messages. A message may be larger than a packet: each
+/// packet starts with one byte that says whether more of the message follows. Nothing here blocks, flush()
+/// aside.
 class Channel {
  public:
   Channel() = default;

@@ -1,16 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "launcher/supervisor/client.hpp"
 
-#include <poll.h>
-#include <unistd.h>
+#include "cachegen/support/socket.hpp"
+#include "launcher/supervisor/runtime_dir.hpp"
+#include "launcher/supervisor/supervisor.hpp"
 
 #include <algorithm>
 #include <charconv>
 #include <csignal>
 
-#include "cachegen/support/socket.hpp"
-#include "launcher/supervisor/runtime_dir.hpp"
-#include "launcher/supervisor/supervisor.hpp"
+#include <poll.h>
+#include <unistd.h>
 
 namespace vmi {
 namespace {
@@ -36,17 +36,23 @@ bool was_logged(const Event& event) {
 }  // namespace
 
 Supervisor Supervisor::start(const SupervisorOptions& options) {
-  const std::string root = options.runtime_root.empty() ? default_runtime_root().string() : options.runtime_root;
+  const std::string root =
+      options.runtime_root.empty() ? default_runtime_root().string() : options.runtime_root;
   auto [ours, theirs] = Channel::pair();
-  Child child = spawn({"/proc/self/exe", kHiddenArgument, std::to_string(theirs.fd()), std::to_string(static_cast<int>(options.log_threshold)), root},
-                      {.stdin_fd = STDIN_FILENO, .stdout_fd = STDOUT_FILENO, .keep_fds = {theirs.fd()}, .new_session = true});
+  Child child = spawn(
+      {"/proc/self/exe", kHiddenArgument, std::to_string(theirs.fd()),
+       std::to_string(static_cast<int>(options.log_threshold)), root},
+      {.stdin_fd = STDIN_FILENO, .stdout_fd = STDOUT_FILENO, .keep_fds = {theirs.fd()}, .new_session = true});
   return {std::move(ours), std::move(child), root};
 }
 
 Supervisor::Supervisor(Channel channel, Child child, std::string runtime_root)
-    : channel_(std::move(channel)), child_(std::move(child)), runtime_root_(std::move(runtime_root)) {}
+    : channel_(std::move(channel)), child_(std::move(child)), runtime_root_(std::move(runtime_root)) {
+}
 
-Supervisor::~Supervisor() { shutdown(Deadline::after(kDestructorPatience)); }
+Supervisor::~Supervisor() {
+  shutdown(Deadline::after(kDestructorPatience));
+}
 
 std::uint64_t Supervisor::send(SupervisorRequest request) {
   const std::uint64_t id = next_id_++;
@@ -59,9 +65,12 @@ std::optional<Event> Supervisor::receive() {
   std::string text;
   while (true) {
     switch (channel_.receive(text)) {
-      case Channel::Status::nothing: return std::nullopt;
-      case Channel::Status::closed: lost();
-      case Channel::Status::message: break;
+      case Channel::Status::nothing:
+        return std::nullopt;
+      case Channel::Status::closed:
+        lost();
+      case Channel::Status::message:
+        break;
     }
     Event event = parse_event(text);
     if (!was_logged(event)) return event;
@@ -77,11 +86,13 @@ std::optional<Event> Supervisor::wait(Deadline deadline) {
   }
 }
 
-Reply Supervisor::call(SupervisorRequest request, Deadline deadline, const std::function<void(const Event&)>& on_event, const std::function<void()>& pump) {
+Reply Supervisor::call(SupervisorRequest request, Deadline deadline,
+                       const std::function<void(const Event&)>& on_event, const std::function<void()>& pump) {
   const std::string what = std::visit([](const auto& body) { return std::string(body.kType); }, request);
   const std::uint64_t id = send(std::move(request));
   while (!deadline.passed()) {
-    const std::optional<Event> event = wait(pump ? deadline.sooner_of(Deadline::after(kPumpInterval)) : deadline);
+    const std::optional<Event> event =
+        wait(pump ? deadline.sooner_of(Deadline::after(kPumpInterval)) : deadline);
     if (pump) pump();
     if (!event) continue;
     const auto* reply = std::get_if<Reply>(&*event);
@@ -107,7 +118,8 @@ void Supervisor::shutdown(Deadline deadline) {
 void Supervisor::lost() {
   std::string how = "it closed its socket";
   if (child_.running()) {
-    if (const std::optional<int> status = child_.wait(Deadline::after(std::chrono::seconds(1)))) how = describe_wait_status(*status);
+    if (const std::optional<int> status = child_.wait(Deadline::after(std::chrono::seconds(1))))
+      how = describe_wait_status(*status);
     child_.kill_and_reap();
   }
   channel_ = Channel();

@@ -1,23 +1,23 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
-#include <cstdint>
-#include <deque>
-#include <functional>
-#include <optional>
-#include <string>
-
 #include "cachegen/support/deadline.hpp"
 #include "cachegen/support/log.hpp"
 #include "cachegen/support/process.hpp"
 #include "launcher/supervisor/channel.hpp"
 #include "launcher/supervisor/protocol.hpp"
 
+#include <cstdint>
+#include <deque>
+#include <functional>
+#include <optional>
+#include <string>
+
 namespace vmi {
 
 struct SupervisorOptions {
   LogLevel log_threshold = LogLevel::warning;
-  std::string runtime_root;         ///< where the runtime folder goes; empty: choose (runtime_dir.hpp)
+  std::string runtime_root;  ///< where the runtime folder goes; empty: choose (runtime_dir.hpp)
 };
 
 /// The rank's end of its supervisor.
@@ -51,13 +51,14 @@ class Supervisor {
   /// As receive(), but waits until the deadline.
   std::optional<Event> wait(Deadline deadline);
 
-  /// Sends a request and waits for its reply. Other events go to `on_event` (a dropped event is lost). `pump`, when given, is
-  /// called at least every 20 ms (drive MPI there; it may throw). Throws Error(timed_out) naming the request, and the
-  /// Reply's own Error when it is not ok.
-  Reply call(SupervisorRequest request, Deadline deadline, const std::function<void(const Event&)>& on_event = {},
-             const std::function<void()>& pump = {});
+  /// Sends a request and waits for its reply. Other events go to `on_event` (a dropped event is lost).
+  /// `pump`, when given, is called at least every 20 ms (drive MPI there; it may throw). Throws
+  /// Error(timed_out) naming the request, and the Reply's own Error when it is not ok.
+  Reply call(SupervisorRequest request, Deadline deadline,
+             const std::function<void(const Event&)>& on_event = {}, const std::function<void()>& pump = {});
 
-  /// Ends the VMs and the supervisor, and waits for that; SIGKILL at the deadline, then cleans up what it left. Idempotent.
+  /// Ends the VMs and the supervisor, and waits for that; SIGKILL at the deadline, then cleans up what it
+  /// left. Idempotent.
   void shutdown(Deadline deadline);
 
  private:
@@ -70,7 +71,8 @@ class Supervisor {
   std::uint64_t next_id_ = 1;
 };
 
-/// When this process was started as a supervisor: runs it to its end and returns its exit status. Else nothing.
+/// When this process was started as a supervisor: runs it to its end and returns its exit status. Else
+/// nothing.
 std::optional<int> run_as_supervisor(int argc, char** argv);
 
 }  // namespace vmi

@@ -3,11 +3,14 @@
 
 namespace vmi {
 
-NLOHMANN_JSON_SERIALIZE_ENUM(Backend, {{Backend::automatic, "auto"}, {Backend::libvirt, "libvirt"}, {Backend::qemu, "qemu"}})
+NLOHMANN_JSON_SERIALIZE_ENUM(Backend, {{Backend::automatic, "auto"},
+                                       {Backend::libvirt, "libvirt"},
+                                       {Backend::qemu, "qemu"}})
 NLOHMANN_JSON_SERIALIZE_ENUM(NetMode, {{NetMode::none, "none"}, {NetMode::user, "user"}})
 
-NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(VmSpec, index, name, image_url, image_format, virtual_bytes, cache, cache_writable, driver, guest,
-                                   ready, net, kernel_args, hostname, ssh_key, user_data)
+NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(VmSpec, index, name, image_url, image_format, virtual_bytes, cache,
+                                   cache_writable, driver, guest, ready, net, kernel_args, hostname, ssh_key,
+                                   user_data)
 
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(InspectImage, url)
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(ProbeEnvironment, qemu, accel, machine, backend)
@@ -20,10 +23,14 @@ NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(Prepare, backend, node_dir, failure_log_dir, 
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(ResumeAll, ready_timeout_ms)
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(RunCommand, argv, environment)
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(SignalCommand, number)
-static void to_json(nlohmann::json&, const StopAll&) {}
-static void from_json(const nlohmann::json&, StopAll&) {}
-static void to_json(nlohmann::json&, const Shutdown&) {}
-static void from_json(const nlohmann::json&, Shutdown&) {}
+static void to_json(nlohmann::json&, const StopAll&) {
+}
+static void from_json(const nlohmann::json&, StopAll&) {
+}
+static void to_json(nlohmann::json&, const Shutdown&) {
+}
+static void from_json(const nlohmann::json&, Shutdown&) {
+}
 
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(Reply, id, ok, status, message, result)
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(Progress, id, text, fraction)
@@ -32,13 +39,15 @@ NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(VmRunning, index, t_running)
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(VmReady, index, t_ready, t_first_read, ready_by)
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(VmFailed, index, t_failed, reason, timed_out, last_lines, kept_log)
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(VmExited, index, t_exited, how)
-NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(VmStats, hits, misses, bytes_hit, bytes_miss, bytes_filled, guest_read_bytes, cpu_s, rss_bytes)
+NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(VmStats, hits, misses, bytes_hit, bytes_miss, bytes_filled,
+                                   guest_read_bytes, cpu_s, rss_bytes)
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(VmStopped, index, t_stopped, stats)
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(CommandExited, exit_status)
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(Interrupted, signal)
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(LogLine, level, text)
 
-NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(Environment, qemu, qemu_version, has_vmicache, libvirt_version, accel, backend, first_use)
+NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(Environment, qemu, qemu_version, has_vmicache, libvirt_version, accel,
+                                   backend, first_use)
 
 namespace {
 
@@ -74,10 +83,13 @@ Variant parse_tagged(const nlohmann::json& json) {
 }
 
 /// Guests print what they like, so log lines may hold bytes that are no UTF-8: those are replaced.
-std::string dump(const nlohmann::json& json) { return json.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace); }
+std::string dump(const nlohmann::json& json) {
+  return json.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
+}
 
 [[noreturn]] void throw_nonsense(const std::string& text, const std::exception& error) {
-  throw Error(ExitStatus::environment, std::string("a damaged message between rank and supervisor (") + error.what() + "): " + text.substr(0, 500));
+  throw Error(ExitStatus::environment, std::string("a damaged message between rank and supervisor (") +
+                                           error.what() + "): " + text.substr(0, 500));
 }
 
 }  // namespace
@@ -89,11 +101,17 @@ Backend parse_backend(const std::string& text) {
   throw Error(ExitStatus::usage, "'" + text + "' is not a backend; it is auto, libvirt or qemu");
 }
 
-nlohmann::json to_result(const Environment& environment) { return environment; }
+nlohmann::json to_result(const Environment& environment) {
+  return environment;
+}
 
-Environment environment_of(const Reply& reply) { return reply.checked().result.get<Environment>(); }
+Environment environment_of(const Reply& reply) {
+  return reply.checked().result.get<Environment>();
+}
 
-std::string to_text(Backend backend) { return nlohmann::json(backend).get<std::string>(); }
+std::string to_text(Backend backend) {
+  return nlohmann::json(backend).get<std::string>();
+}
 
 const Reply& Reply::checked() const {
   if (!ok) throw Error(status, message);
@@ -115,7 +133,9 @@ RequestMessage parse_request(const std::string& text) {
   }
 }
 
-std::string to_text(const Event& event) { return dump(tagged(event)); }
+std::string to_text(const Event& event) {
+  return dump(tagged(event));
+}
 
 Event parse_event(const std::string& text) {
   try {

@@ -3,19 +3,20 @@
 
 // What a rank and its supervisor say to each other. Both ends are the same program, so there are no versions.
 //
-// The rank sends requests; each gets exactly one Reply with its id, in any order. Events of the VMs come in between, at
-// any time after the request that causes them was sent. All times are CLOCK_MONOTONIC of this node in nanoseconds, taken
-// where the thing happened; kNever where it did not.
+// The rank sends requests; each gets exactly one Reply with its id, in any order. Events of the VMs come in
+// between, at any time after the request that causes them was sent. All times are CLOCK_MONOTONIC of this
+// node in nanoseconds, taken where the thing happened; kNever where it did not.
+
+#include "cachegen/support/error.hpp"
+#include "cachegen/support/units.hpp"
 
 #include <cstdint>
 #include <map>
-#include <nlohmann/json.hpp>
 #include <string>
 #include <variant>
 #include <vector>
 
-#include "cachegen/support/error.hpp"
-#include "cachegen/support/units.hpp"
+#include <nlohmann/json.hpp>
 
 namespace vmi {
 
@@ -30,21 +31,22 @@ enum class NetMode { none, user };
 
 /// One VM as the rank wants it.
 struct VmSpec {
-  int index = 0;                    ///< its row in the record; names it in every event
-  std::string name;                 ///< unique in the launch: hypervisor name, file names
-  std::string image_url;            ///< as QEMU opens it
+  int index = 0;          ///< its row in the record; names it in every event
+  std::string name;       ///< unique in the launch: hypervisor name, file names
+  std::string image_url;  ///< as QEMU opens it
   std::string image_format;
   Bytes virtual_bytes = 0;
-  std::string cache;                ///< the boot cache's file; empty: none. May still be arriving: its metadata must be there.
-  bool cache_writable = false;      ///< --cache cold: this VM fills it
-  std::string driver = "auto";      ///< --driver as text (cachegen/guest/guest.hpp)
-  nlohmann::json guest;             ///< to_json(GuestSpec) (cachegen/guest/guest.hpp)
-  std::string ready;                ///< ReadySpec as text (cachegen/guest/ready.hpp)
+  std::string
+      cache;  ///< the boot cache's file; empty: none. May still be arriving: its metadata must be there.
+  bool cache_writable = false;  ///< --cache cold: this VM fills it
+  std::string driver = "auto";  ///< --driver as text (cachegen/guest/guest.hpp)
+  nlohmann::json guest;         ///< to_json(GuestSpec) (cachegen/guest/guest.hpp)
+  std::string ready;            ///< ReadySpec as text (cachegen/guest/ready.hpp)
   NetMode net = NetMode::none;
-  std::string kernel_args;          ///< appended by GRUB's smbios hook; empty: none
-  std::string hostname;             ///< empty: the guest's own
-  std::string ssh_key;              ///< public key line; empty: none
-  std::string user_data;            ///< path of a cloud-init file; empty: none
+  std::string kernel_args;  ///< appended by GRUB's smbios hook; empty: none
+  std::string hostname;     ///< empty: the guest's own
+  std::string ssh_key;      ///< public key line; empty: none
+  std::string user_data;    ///< path of a cloud-init file; empty: none
 };
 
 // ---- requests ----
@@ -64,13 +66,13 @@ struct ProbeEnvironment {
   Backend backend = Backend::automatic;
 };
 struct Environment {
-  std::string qemu;                 ///< full path
+  std::string qemu;  ///< full path
   std::string qemu_version;
   bool has_vmicache = false;
-  std::string libvirt_version;      ///< empty with the qemu backend
-  std::string accel;                ///< "kvm" or "tcg"
+  std::string libvirt_version;         ///< empty with the qemu backend
+  std::string accel;                   ///< "kvm" or "tcg"
   Backend backend = Backend::libvirt;  ///< never `automatic`
-  bool first_use = false;           ///< libvirt has to probe this emulator: about 4 s, once a machine
+  bool first_use = false;              ///< libvirt has to probe this emulator: about 4 s, once a machine
 };
 
 /// Finds the image's boot cache in the store or profiles the image; Progress events meanwhile.
@@ -80,16 +82,18 @@ struct FindCache {
   nlohmann::json request;
 };
 
-/// Compares the cache with its base, as --verify-cache says. Reply's result: {"findings": [text...]}, empty: none.
+/// Compares the cache with its base, as --verify-cache says. Reply's result: {"findings": [text...],
+/// "warnings": [text...]}; with any finding the cache must not be used.
 struct VerifyCache {
   static constexpr const char* kType = "verify_cache";
   std::string cache;
   std::string image_url;
-  bool full = false;                ///< every cached byte; else a sample
+  bool full = false;  ///< every cached byte; else a sample
 };
 
-/// Makes this supervisor's folder below `node_dir` (once; Prepare makes it too), where overlays go and where the rank may put
-/// files of this launch. It goes with the supervisor, and is swept like a runtime folder. Reply's result: {"folder": path}.
+/// Makes this supervisor's folder below `node_dir` (once; Prepare makes it too), where overlays go and where
+/// the rank may put files of this launch. It goes with the supervisor, and is swept like a runtime folder.
+/// Reply's result: {"folder": path}.
 struct OpenNodeFolder {
   static constexpr const char* kType = "open_node_folder";
   std::string node_dir;
@@ -103,7 +107,8 @@ struct Describe {
   VmSpec vm;
 };
 
-/// Makes the hypervisor ready for prepare: libvirt's driver opened and the emulator known. Optional; Prepare does it too.
+/// Makes the hypervisor ready for prepare: libvirt's driver opened and the emulator known. Optional; Prepare
+/// does it too.
 struct Warm {
   static constexpr const char* kType = "warm";
   Backend backend = Backend::automatic;
@@ -112,25 +117,27 @@ struct Warm {
   std::string machine = "pc";
 };
 
-/// Makes overlays and starts the VMs paused. VmPrepared or VmFailed for each; the reply comes after the last of them and is
-/// ok even when some VMs failed: the events say which. One Prepare per supervisor at a time; several may follow another.
+/// Makes overlays and starts the VMs paused. VmPrepared or VmFailed for each; the reply comes after the last
+/// of them and is ok even when some VMs failed: the events say which. Several Prepares may be under way at
+/// once, each with other VMs.
 struct Prepare {
   static constexpr const char* kType = "prepare";
   Backend backend = Backend::automatic;
-  std::string node_dir;             ///< overlays go to a folder of this supervisor's below it
-  std::string failure_log_dir;      ///< where the serial logs of failed VMs are copied; empty: not kept
+  std::string node_dir;         ///< overlays go to a folder of this supervisor's below it
+  std::string failure_log_dir;  ///< where the serial logs of failed VMs are copied; empty: not kept
   std::int64_t create_timeout_ms = 120'000;  ///< per VM, from its own start
   std::vector<VmSpec> vms;
 };
 
-/// Resumes every prepared VM at once. VmRunning for each, later VmReady or VmFailed. The reply comes when all were resumed.
+/// Resumes every prepared VM at once. VmRunning for each, later VmReady or VmFailed. The reply comes when all
+/// were resumed.
 struct ResumeAll {
   static constexpr const char* kType = "resume_all";
-  std::int64_t ready_timeout_ms = 300'000;   ///< from here; a VM not ready then has failed
+  std::int64_t ready_timeout_ms = 300'000;  ///< from here; a VM not ready then has failed
 };
 
-/// Runs the user's command in its own process group with this supervisor's stdin, stdout and stderr. The reply says that it
-/// started; CommandExited follows. One at a time.
+/// Runs the user's command in its own process group with this supervisor's stdin, stdout and stderr. The
+/// reply says that it started; CommandExited follows. One at a time.
 struct RunCommand {
   static constexpr const char* kType = "run_command";
   std::vector<std::string> argv;
@@ -143,8 +150,8 @@ struct SignalCommand {
   int number = 15;
 };
 
-/// Ends every VM (SIGKILL to QEMU: overlays are thrown away) and removes overlays. VmStopped for each VM that was spawned,
-/// then the reply. Valid at any time, also while a Prepare runs, which is then cut short.
+/// Ends every VM (SIGKILL to QEMU: overlays are thrown away). VmStopped for each VM that was spawned and has
+/// not ended yet, then the reply. Valid at any time, also while a Prepare runs, which is then cut short.
 struct StopAll {
   static constexpr const char* kType = "stop_all";
 };
@@ -154,8 +161,9 @@ struct Shutdown {
   static constexpr const char* kType = "shutdown";
 };
 
-using SupervisorRequest = std::variant<InspectImage, ProbeEnvironment, FindCache, VerifyCache, OpenNodeFolder, Describe, Warm,
-                                       Prepare, ResumeAll, RunCommand, SignalCommand, StopAll, Shutdown>;
+using SupervisorRequest =
+    std::variant<InspectImage, ProbeEnvironment, FindCache, VerifyCache, OpenNodeFolder, Describe, Warm,
+                 Prepare, ResumeAll, RunCommand, SignalCommand, StopAll, Shutdown>;
 
 struct RequestMessage {
   std::uint64_t id = 0;
@@ -169,7 +177,7 @@ struct Reply {
   std::uint64_t id = 0;
   bool ok = true;
   ExitStatus status = ExitStatus::ok;
-  std::string message;              ///< why not
+  std::string message;  ///< why not
   nlohmann::json result;
   /// Throws Error(status, message) unless ok.
   const Reply& checked() const;
@@ -180,7 +188,7 @@ struct Progress {
   static constexpr const char* kType = "progress";
   std::uint64_t id = 0;
   std::string text;
-  double fraction = -1;             ///< 0..1; -1: not known
+  double fraction = -1;  ///< 0..1; -1: not known
 };
 
 struct VmPrepared {
@@ -204,7 +212,7 @@ struct VmReady {
   int index = 0;
   std::int64_t t_ready = kNever;
   std::int64_t t_first_read = kNever;  ///< kNever unless the driver tells
-  std::string ready_by;             ///< "serial", "agent", "ssh", "exit", "none"
+  std::string ready_by;                ///< "serial", "agent", "ssh", "exit", "none"
 };
 
 /// At most one per VM; nothing but VmStopped follows it.
@@ -212,30 +220,32 @@ struct VmFailed {
   static constexpr const char* kType = "vm_failed";
   int index = 0;
   std::int64_t t_failed = kNever;
-  std::string reason;               ///< one sentence
+  std::string reason;  ///< one sentence
   bool timed_out = false;
-  std::string last_lines;           ///< the serial log's end, and QEMU's stderr when that says more
-  std::string kept_log;             ///< the copy in failure_log_dir; empty: none
+  std::string last_lines;  ///< the serial log's end, and QEMU's stderr when that says more
+  std::string kept_log;    ///< the copy in failure_log_dir; empty: none
 };
 
-/// A VM that was ready has ended by itself; VmStopped follows with StopAll.
+/// A VM that was ready has ended by itself; its VmStopped follows.
 struct VmExited {
   static constexpr const char* kType = "vm_exited";
   int index = 0;
   std::int64_t t_exited = kNever;
-  std::string how;                  ///< "exit status 0"
+  std::string how;  ///< "exit status 0"
 };
 
 /// As far as the block driver can tell; kUnknown where it cannot.
 struct VmStats {
-  std::int64_t hits = kUnknown, misses = kUnknown;          ///< requests
-  std::int64_t bytes_hit = kUnknown, bytes_miss = kUnknown; ///< read from the cache file, from the base
-  std::int64_t bytes_filled = kUnknown;                     ///< written to the cache file
+  std::int64_t hits = kUnknown, misses = kUnknown;           ///< requests
+  std::int64_t bytes_hit = kUnknown, bytes_miss = kUnknown;  ///< read from the cache file, from the base
+  std::int64_t bytes_filled = kUnknown;                      ///< written to the cache file
   std::int64_t guest_read_bytes = kUnknown;
-  double cpu_s = -1;                ///< user and system time of QEMU
-  std::int64_t rss_bytes = kUnknown;///< highest resident size of QEMU
+  double cpu_s = -1;                  ///< user and system time of QEMU
+  std::int64_t rss_bytes = kUnknown;  ///< highest resident size of QEMU
 };
 
+/// The VM's QEMU is gone: after StopAll, after its failure, or because it ended by itself. Exactly once per
+/// VmPrepared.
 struct VmStopped {
   static constexpr const char* kType = "vm_stopped";
   int index = 0;
@@ -245,7 +255,7 @@ struct VmStopped {
 
 struct CommandExited {
   static constexpr const char* kType = "command_exited";
-  int exit_status = 0;              ///< as a shell shows it: 128 + signal number when killed by one
+  int exit_status = 0;  ///< as a shell shows it: 128 + signal number when killed by one
 };
 
 /// SIGTERM reached the supervisor itself: it is stopping all VMs, as after StopAll.
@@ -257,14 +267,15 @@ struct Interrupted {
 /// A log line of the supervisor; the client passes it to log().
 struct LogLine {
   static constexpr const char* kType = "log";
-  int level = 0;                    ///< LogLevel
+  int level = 0;  ///< LogLevel
   std::string text;
 };
 
-using Event = std::variant<Reply, Progress, VmPrepared, VmRunning, VmReady, VmFailed, VmExited, VmStopped, CommandExited,
-                           Interrupted, LogLine>;
+using Event = std::variant<Reply, Progress, VmPrepared, VmRunning, VmReady, VmFailed, VmExited, VmStopped,
+                           CommandExited, Interrupted, LogLine>;
 
-/// One line of JSON. The parsers throw Error(environment) that shows the text: a peer that talks nonsense is a bug.
+/// One line of JSON. The parsers throw Error(environment) that shows the text: a peer that talks nonsense is
+/// a bug.
 std::string to_text(const RequestMessage& message);
 RequestMessage parse_request(const std::string& text);
 std::string to_text(const Event& event);

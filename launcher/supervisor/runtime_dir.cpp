@@ -1,11 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "launcher/supervisor/runtime_dir.hpp"
 
-#include <fcntl.h>
-#include <poll.h>
-#include <sys/file.h>
-#include <sys/stat.h>
-#include <unistd.h>
+#include "cachegen/support/deadline.hpp"
+#include "cachegen/support/log.hpp"
+#include "cachegen/support/owner.hpp"
+#include "cachegen/support/socket.hpp"
 
 #include <algorithm>
 #include <charconv>
@@ -14,22 +13,25 @@
 #include <ctime>
 #include <sstream>
 
-#include "cachegen/support/deadline.hpp"
-#include "cachegen/support/log.hpp"
-#include "cachegen/support/owner.hpp"
-#include "cachegen/support/socket.hpp"
+#include <fcntl.h>
+#include <poll.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 namespace vmi {
 namespace {
 
 constexpr std::string_view kPrefix = "vmilaunch-";
-/// The longest path below a runtime folder that a socket gets, its own random name included: libvirt's monitor of a domain,
-/// "vmilaunch-XXXXXX/libvirt/lib/qemu/domain-NNNN-<20 letters>/monitor.sock".
-constexpr std::size_t kLongestBelowRoot = 78;
+/// The longest path below a runtime folder that a socket gets, its own random name included: libvirt's
+/// monitor of a domain, "vmilaunch-XXXXXX/libvirt/lib/qemu/domain-NNNN-<20 letters>/monitor.sock".
+constexpr std::size_t kLongestBelowRoot = 80;
 /// A folder without `owner` is either just being made or half removed; after this long it is the latter.
 constexpr std::time_t kOwnerlessSeconds = 60;
 
-bool owned_by_us(const fs::path& path, struct stat& info) { return lstat(path.c_str(), &info) == 0 && info.st_uid == geteuid(); }
+bool owned_by_us(const fs::path& path, struct stat& info) {
+  return lstat(path.c_str(), &info) == 0 && info.st_uid == geteuid();
+}
 
 bool is_stale(const fs::path& folder, const struct stat& info) {
   const std::optional<Owner> owner = read_owner(folder);
@@ -56,27 +58,9 @@ bool runs_in(const std::string& pid, const fs::path& folder, const std::vector<s
   const Fd file(open(("/proc/" + pid + "/cmdline").c_str(), O_RDONLY | O_CLOEXEC));
   std::string arguments;
   char buffer[16384];
-  for (ssize_t n = 0; file && (n = read(file.get(), buffer, sizeof buffer)) > 0;) arguments.append(buffer, static_cast<std::size_t>(n));
+  for (ssize_t n = 0; file && (n = read(file.get(), buffer, sizeof buffer)) > 0;)
+    arguments.append(buffer, static_cast<std::size_t>(n));
   return arguments.find(folder.string() + "/") != std::string::npos;
-}
-
-int kill_left_processes(const fs::path& folder) {
-  const std::vector<std::string> emulators = lines_of(folder / "emulators");
-  if (emulators.empty()) return 0;
-  int killed = 0;
-  for (const auto& entry : fs::directory_iterator("/proc")) {
-    const std::string name = entry.path().filename();
-    int pid = 0;
-    if (std::from_chars(name.data(), name.data() + name.size(), pid).ec != std::errc{}) continue;
-    // The descriptor comes first, so that what is looked at below is what is killed.
-    const Fd pidfd = open_pidfd(pid);
-    if (!pidfd || !runs_in(name, folder, emulators)) continue;
-    log_warning("killing process " + name + ", a VM that a dead launch left (" + folder.string() + ")");
-    pidfd_kill(pidfd, SIGKILL);
-    wait_fd(pidfd.get(), POLLIN, Deadline::after(std::chrono::seconds(5)));
-    ++killed;
-  }
-  return killed;
 }
 
 }  // namespace
@@ -96,6 +80,23 @@ void RuntimeDir::note_emulator(const fs::path& emulator) {
   write_text_atomically(path() / "emulators", text);
 }
 
+int kill_emulators_in(const fs::path& folder, const std::vector<std::string>& emulators) {
+  if (emulators.empty() || folder.empty()) return 0;
+  int killed = 0;
+  for (const auto& entry : fs::directory_iterator("/proc")) {
+    const std::string name = entry.path().filename();
+    int pid = 0;
+    if (std::from_chars(name.data(), name.data() + name.size(), pid).ec != std::errc{}) continue;
+    // The descriptor comes first, so that what is looked at below is what is killed.
+    const Fd pidfd = open_pidfd(pid);
+    if (!pidfd || !runs_in(name, folder, emulators)) continue;
+    pidfd_kill(pidfd, SIGKILL);
+    wait_fd(pidfd.get(), POLLIN, Deadline::after(std::chrono::seconds(5)));
+    ++killed;
+  }
+  return killed;
+}
+
 fs::path default_runtime_root() {
   const char* xdg = std::getenv("XDG_RUNTIME_DIR");
   const std::vector<fs::path> candidates = {"/dev/shm", xdg != nullptr ? xdg : "", temp_root()};
@@ -103,8 +104,11 @@ fs::path default_runtime_root() {
     if (root.empty() || root.native().size() + 1 + kLongestBelowRoot > kMaxSocketPath) continue;
     if (access(root.c_str(), W_OK | X_OK) == 0) return root;
   }
-  throw Error(ExitStatus::environment, "no folder for sockets: none of /dev/shm, $XDG_RUNTIME_DIR and TMPDIR can be written to and has at most " +
-                                           std::to_string(kMaxSocketPath - 1 - kLongestBelowRoot) + " characters; set TMPDIR to one that does");
+  throw Error(ExitStatus::environment,
+              "no folder for sockets: none of /dev/shm, $XDG_RUNTIME_DIR and TMPDIR can be written to and "
+              "has at most " +
+                  std::to_string(kMaxSocketPath - 1 - kLongestBelowRoot) +
+                  " characters; set TMPDIR to one that does");
 }
 
 SweepResult sweep_stale(const fs::path& root) noexcept {
@@ -114,10 +118,18 @@ SweepResult sweep_stale(const fs::path& root) noexcept {
     for (const auto& entry : fs::directory_iterator(root, error)) {
       const std::string name = entry.path().filename();
       struct stat info {};
-      if (!name.starts_with(kPrefix) || !owned_by_us(entry.path(), info) || !S_ISDIR(info.st_mode) || !is_stale(entry.path(), info)) continue;
-      result.processes += kill_left_processes(entry.path());
+      if (!name.starts_with(kPrefix) || !owned_by_us(entry.path(), info) || !S_ISDIR(info.st_mode) ||
+          !is_stale(entry.path(), info))
+        continue;
+      const int killed = kill_emulators_in(entry.path(), lines_of(entry.path() / "emulators"));
+      if (killed > 0)
+        log_warning("killed " + std::to_string(killed) + " VMs that a dead launch left (" +
+                    entry.path().string() + ")");
+      result.processes += killed;
       fs::remove_all(entry.path(), error);
-      if (error) log_warning("cannot remove '" + entry.path().string() + "', left by a dead launch: " + error.message());
+      if (error)
+        log_warning("cannot remove '" + entry.path().string() +
+                    "', left by a dead launch: " + error.message());
       if (!error) ++result.folders;
     }
   } catch (const std::exception& problem) {

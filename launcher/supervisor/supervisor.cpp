@@ -1,23 +1,114 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "launcher/supervisor/supervisor.hpp"
 
-#include <poll.h>
-
 #include "cachegen/support/socket.hpp"
-#include "launcher/supervisor/protocol.hpp"
+#include "launcher/supervisor/server.hpp"
+
+#include <csignal>
+#include <memory>
+#include <optional>
+
+#include <poll.h>
+#include <sys/epoll.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/signalfd.h>
+#include <unistd.h>
 
 namespace vmi {
+namespace {
 
-int supervisor_main(Channel rank, LogLevel, const std::string&) {
-  while (true) {
-    std::string text;
-    wait_fd(rank.fd(), POLLIN, Deadline::after(std::chrono::hours(1)));
-    const Channel::Status status = rank.receive(text);
-    if (status == Channel::Status::closed) return 0;
-    if (status == Channel::Status::nothing) continue;
-    const RequestMessage message = parse_request(text);
-    rank.send(to_text(Reply{.id = message.id, .ok = false, .status = ExitStatus::environment, .message = "not there yet"}));
+using supervisor::EventLoop;
+using supervisor::Server;
+
+/// Who ends us is the rank, by closing its end. Signals meant for process groups (Ctrl-C, a job's end) reach
+/// it too, and it decides; SIGTERM to us alone stops the VMs. Call before any thread starts: they inherit the
+/// mask.
+Fd take_signals() {
+  for (const int number : {SIGINT, SIGHUP, SIGQUIT, SIGPIPE, SIGUSR1, SIGUSR2}) signal(number, SIG_IGN);
+  sigset_t taken;
+  sigemptyset(&taken);
+  sigaddset(&taken, SIGTERM);
+  sigaddset(&taken, SIGCHLD);
+  pthread_sigmask(SIG_BLOCK, &taken, nullptr);
+  Fd fd(signalfd(-1, &taken, SFD_CLOEXEC | SFD_NONBLOCK));
+  if (!fd) throw_errno(ExitStatus::environment, "cannot make a signal descriptor");
+  return fd;
+}
+
+/// A VM costs a handful of descriptors here.
+void raise_descriptor_limit() {
+  rlimit limit{};
+  if (getrlimit(RLIMIT_NOFILE, &limit) != 0) return;
+  limit.rlim_cur = limit.rlim_max;
+  setrlimit(RLIMIT_NOFILE, &limit);
+}
+
+void serve_signals(const Fd& signals, Server& server) {
+  signalfd_siginfo info{};
+  while (read(signals.get(), &info, sizeof info) == sizeof info) {
+    if (info.ssi_signo == SIGCHLD) {
+      server.child_ended();
+    } else {
+      server.terminate(static_cast<int>(info.ssi_signo));
+    }
   }
+}
+
+/// Without a working supervisor every request gets the reason.
+int refuse_everything(Channel& rank, const Error& reason) {
+  std::string text;
+  while (wait_fd(rank.fd(), POLLIN, Deadline::after(std::chrono::hours(24)))) {
+    const Channel::Status status = rank.receive(text);
+    if (status == Channel::Status::closed) break;
+    if (status == Channel::Status::nothing) continue;
+    rank.send(to_text(Reply{
+        .id = parse_request(text).id, .ok = false, .status = reason.status(), .message = reason.what()}));
+  }
+  return static_cast<int>(reason.status());
+}
+
+int serve(Channel rank, const fs::path& runtime_root) {
+  const Fd signals = take_signals();
+  sweep_stale(runtime_root);
+  std::optional<RuntimeDir> runtime;
+  try {
+    runtime.emplace(runtime_root);
+  } catch (const Error& error) {
+    return refuse_everything(rank, error);
+  }
+  // Not destroyed when threads of it still work.
+  auto server = std::make_unique<Server>(std::move(rank), std::move(*runtime));
+  log_sink([&server](LogLevel level, std::string_view line) {
+    server->emit(LogLine{.level = static_cast<int>(level), .text = std::string(line)});
+  });
+  EventLoop::Handle watch =
+      server->loop().watch(signals.get(), EPOLLIN, [&] { serve_signals(signals, *server); });
+  const bool threads_ended = server->serve();
+  log_sink({});
+  watch.drop();
+  if (!threads_ended) server.release();
+  return 0;
+}
+
+}  // namespace
+
+int supervisor_main(Channel rank, LogLevel threshold, const std::string& runtime_root) {
+  log_identity("vmilaunch supervisor");
+  log_threshold(threshold);
+  prctl(PR_SET_NAME, "vmi-supervisor");
+  // Daemonizing QEMUs and whatever else loses its parent become children of this process, and end with it.
+  prctl(PR_SET_CHILD_SUBREAPER, 1);
+  raise_descriptor_limit();
+  int status = 0;
+  try {
+    status = serve(std::move(rank), runtime_root);
+  } catch (const Error& error) {
+    log_error(error.what());
+    status = static_cast<int>(error.status());
+  }
+  // libvirt's threads and stuck calls of ours may still run: no destructors, no atexit handlers.
+  _exit(status);
 }
 
 }  // namespace vmi

@@ -1,19 +1,20 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "cachegen/store/claim.hpp"
 
-#include <sys/stat.h>
-
-#include <catch2/catch.hpp>
-
 #include "cachegen/support/owner.hpp"
 #include "cachegen/support/process.hpp"
+
+#include <catch2/catch.hpp>
+#include <sys/stat.h>
 
 using namespace vmi;
 using namespace std::chrono_literals;
 
 namespace {
 
-void backdate(const fs::path& path, std::chrono::seconds age) { fs::last_write_time(path, fs::last_write_time(path) - age); }
+void backdate(const fs::path& path, std::chrono::seconds age) {
+  fs::last_write_time(path, fs::last_write_time(path) - age);
+}
 
 }  // namespace
 
@@ -71,7 +72,8 @@ TEST_CASE("a holder's heart beats: its claim does not age") {
   backdate(path / "owner", 3600s);
   const Deadline deadline = Deadline::after(30s);
   bool touched = false;
-  while (!touched && !deadline.passed()) touched = file_system_now(folder.path()) - fs::last_write_time(path / "owner") < 60s;
+  while (!touched && !deadline.passed())
+    touched = file_system_now(folder.path()) - fs::last_write_time(path / "owner") < 60s;
   CHECK(touched);
 }
 

@@ -1,17 +1,20 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "launcher/supervisor/channel.hpp"
 
-#include <catch2/catch.hpp>
+#include "cachegen/support/socket.hpp"
+
 #include <thread>
 
-#include "cachegen/support/socket.hpp"
+#include <catch2/catch.hpp>
 
 using namespace vmi;
 using namespace std::chrono_literals;
 
 TEST_CASE("messages of every size arrive whole and in order") {
   auto [left, right] = Channel::pair();
-  const std::vector<std::string> sent = {"", "a", std::string(32 * 1024 - 1, 'b'), std::string(32 * 1024, 'c'), std::string(5'000'000, 'd'), "e"};
+  const std::vector<std::string> sent = {
+      "", "a", std::string(32 * 1024 - 1, 'b'), std::string(32 * 1024, 'c'), std::string(5'000'000, 'd'),
+      "e"};
   std::thread sender([&left = left, &sent] {
     for (const std::string& message : sent) left.send(message);
     left.flush(Deadline::after(30s));
@@ -19,7 +22,8 @@ TEST_CASE("messages of every size arrive whole and in order") {
   for (const std::string& expected : sent) {
     std::string got;
     const Deadline deadline = Deadline::after(30s);
-    while (right.receive(got) != Channel::Status::message && !deadline.passed()) wait_fd(right.fd(), 1, deadline);
+    while (right.receive(got) != Channel::Status::message && !deadline.passed())
+      wait_fd(right.fd(), 1, deadline);
     CHECK((got == expected));
   }
   sender.join();

@@ -7,7 +7,8 @@ using namespace vmi;
 
 TEST_CASE("a request arrives as it was sent") {
   Prepare prepare{.backend = Backend::qemu, .node_dir = "/a b,c"};
-  prepare.vms.push_back({.index = 3, .name = "vm3", .image_url = "nbd://host/x", .guest = {{"cpus", 2}}, .net = NetMode::user});
+  prepare.vms.push_back(
+      {.index = 3, .name = "vm3", .image_url = "nbd://host/x", .guest = {{"cpus", 2}}, .net = NetMode::user});
   const RequestMessage back = parse_request(to_text(RequestMessage{7, prepare}));
   CHECK(back.id == 7);
   const auto& got = std::get<Prepare>(back.request);
@@ -32,7 +33,8 @@ TEST_CASE("a guest's bytes that are no UTF-8 do not break a message") {
 }
 
 TEST_CASE("a failed reply becomes the error that it carries") {
-  const Event event = parse_event(to_text(Event(Reply{.id = 4, .ok = false, .status = ExitStatus::unusable, .message = "no image"})));
+  const Event event = parse_event(
+      to_text(Event(Reply{.id = 4, .ok = false, .status = ExitStatus::unusable, .message = "no image"})));
   try {
     (void)std::get<Reply>(event).checked();
     FAIL("no error");

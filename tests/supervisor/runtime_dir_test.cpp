@@ -1,12 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "launcher/supervisor/runtime_dir.hpp"
 
-#include <sys/stat.h>
-
-#include <catch2/catch.hpp>
-
 #include "cachegen/support/owner.hpp"
 #include "cachegen/support/process.hpp"
+
+#include <catch2/catch.hpp>
+#include <sys/stat.h>
 
 using namespace vmi;
 
@@ -54,8 +53,10 @@ TEST_CASE("a sweep removes what the dead left and nothing else") {
 
 TEST_CASE("a folder whose owner cannot be seen but holds its lock is left alone") {
   const TempFolder root(temp_root(), "runtime-test-");
-  const RuntimeDir elsewhere(root.path());  // as a supervisor in another pid namespace: alive, its pid means nothing here
-  fs::copy_file(stale_folder(root.path(), "vmilaunch-dead") / "owner", elsewhere.path() / "owner", fs::copy_options::overwrite_existing);
+  const RuntimeDir elsewhere(
+      root.path());  // as a supervisor in another pid namespace: alive, its pid means nothing here
+  fs::copy_file(stale_folder(root.path(), "vmilaunch-dead") / "owner", elsewhere.path() / "owner",
+                fs::copy_options::overwrite_existing);
   CHECK(sweep_stale(root.path()).folders == 1);
   CHECK(fs::exists(elsewhere.path()));
 }
@@ -68,8 +69,9 @@ TEST_CASE("a sweep kills the emulators that work in a dead folder, and only thos
   write_text_atomically(dead / "file", "");
   const Child left = spawn({"tail", "-f", (dead / "file").string()});
   fs::copy_file(tail_program, root.path() / "reader");
-  Child reader = spawn({(root.path() / "reader").string(), "-f", (dead / "file").string()});  // another program, same path
-  Child elsewhere = spawn({"tail", "-f", "/dev/null"});  // same program, another path
+  Child reader = spawn(
+      {(root.path() / "reader").string(), "-f", (dead / "file").string()});  // another program, same path
+  Child elsewhere = spawn({"tail", "-f", "/dev/null"});                      // same program, another path
   CHECK(sweep_stale(root.path()).processes == 1);
   CHECK_FALSE(reader.wait(Deadline::after(std::chrono::milliseconds(0))));
   CHECK_FALSE(elsewhere.wait(Deadline::after(std::chrono::milliseconds(0))));

@@ -1,0 +1,22 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include "launcher/supervisor/protocol.hpp"
+
+#include <functional>
+#include <string>
+
+#include <nlohmann/json.hpp>
+
+namespace vmi::supervisor {
+
+// Requests about images and caches. They block, start processes (qemu-img, qemu-nbd, QEMU) and throw Error;
+// each returns its reply's result.
+
+nlohmann::json inspect(const InspectImage& request);
+/// `progress` may throw to end a profile.
+nlohmann::json find_cache(const FindCache& request, const std::function<void(const std::string&)>& progress);
+nlohmann::json verify(const VerifyCache& request,
+                      const std::function<void(const std::string&, double)>& progress);
+
+}  // namespace vmi::supervisor

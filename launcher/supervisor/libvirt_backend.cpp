@@ -1,0 +1,165 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "launcher/supervisor/libvirt_backend.hpp"
+
+#include "cachegen/guest/ready.hpp"
+#include "cachegen/support/log.hpp"
+#include "launcher/supervisor/libvirt_root.hpp"
+#include "launcher/supervisor/libvirt_xml.hpp"
+
+#include <array>
+#include <cstdlib>
+#include <sstream>
+#include <thread>
+
+#include <libvirt/libvirt-qemu.h>
+#include <libvirt/virterror.h>
+
+namespace vmi::supervisor {
+namespace {
+
+constexpr auto kVersionTime = std::chrono::seconds(20);
+constexpr int kComplaintLines = 10;
+
+class LibvirtBackedDomain : public Domain {
+ public:
+  LibvirtBackedDomain(LibvirtDomain domain, int pid) : domain_(std::move(domain)), pid_(pid) {}
+  int pid() const override { return pid_; }
+
+  void resume(Deadline) override {
+    if (virDomainResume(domain_.get()) != 0) throw_libvirt("cannot resume it");
+  }
+
+  nlohmann::json execute(const std::string& command, const nlohmann::json& arguments, Deadline) override {
+    nlohmann::json message = {{"execute", command}};
+    if (!arguments.is_null()) message["arguments"] = arguments;
+    char* text = nullptr;
+    if (virDomainQemuMonitorCommand(domain_.get(), message.dump().c_str(), &text, 0) != 0)
+      throw_libvirt("cannot ask QEMU for '" + command + "'");
+    const LibvirtText owned(text);
+    const nlohmann::json reply = nlohmann::json::parse(text, nullptr, false);
+    if (const auto error = reply.find("error"); error != reply.end()) {
+      throw Error(ExitStatus::environment,
+                  "QEMU refused '" + command + "': " + error->value("desc", error->dump()));
+    }
+    return reply.value("return", nlohmann::json());
+  }
+
+ private:
+  LibvirtDomain domain_;
+  int pid_;
+};
+
+/// libvirt's event loop, which its driver needs, in a thread of its own until the process ends; and its words
+/// to our log.
+void start_libvirt(const fs::path& log) {
+  static std::once_flag once;
+  std::call_once(once, [&log] {
+    // Before the library looks: its warnings (about tainted domains and the like) are for a file, not for the
+    // user.
+    setenv("LIBVIRT_LOG_OUTPUTS", ("3:file:" + log.string()).c_str(), 0);
+    virSetErrorFunc(nullptr, [](void*, virErrorPtr error) {
+      log_debug(std::string("libvirt: ") + (error->message != nullptr ? error->message : "?"));
+    });
+    if (virInitialize() != 0) throw_libvirt("cannot start libvirt");
+    if (virEventRegisterDefaultImpl() != 0) throw_libvirt("cannot start libvirt's event loop");
+    std::thread([] {
+      while (true) {
+        if (virEventRunDefaultImpl() != 0) log_warning("libvirt's event loop reports an error");
+      }
+    }).detach();
+  });
+}
+
+}  // namespace
+
+void FreeText::operator()(char* text) const {
+  free(text);
+}
+
+void throw_libvirt(const std::string& what) {
+  const virError* error = virGetLastError();
+  throw Error(
+      ExitStatus::environment,
+      what + ": " +
+          (error != nullptr && error->message != nullptr ? error->message : "libvirt does not say why"));
+}
+
+LibvirtBackend::LibvirtBackend(fs::path root) : root_(std::move(root)) {
+}
+
+std::string LibvirtBackend::version() {
+  unsigned long number = 0;
+  if (virGetVersion(&number, nullptr, nullptr) != 0) return "unknown";
+  return std::to_string(number / 1'000'000) + "." + std::to_string(number / 1000 % 1000) + "." +
+         std::to_string(number % 1000);
+}
+
+void LibvirtBackend::open() {
+  const std::lock_guard lock(open_mutex_);
+  if (connection_) return;
+  write_libvirt_root(root_);
+  start_libvirt(root_ / "libvirt.log");
+  // The root is part of a URI: what a path may hold and a URI may not has to be escaped.
+  std::ostringstream uri;
+  uri << "qemu:///embed?root=" << std::hex << std::uppercase;
+  for (const unsigned char c : root_.string()) {
+    if (std::isalnum(c) != 0 || c == '/' || c == '-' || c == '_' || c == '.') {
+      uri << c;
+    } else {
+      uri << '%' << (c >> 4) << (c & 15);
+    }
+  }
+  connection_.reset(virConnectOpen(uri.str().c_str()));
+  if (!connection_) {
+    throw_libvirt(
+        "cannot open libvirt's QEMU driver (is libvirt-daemon-driver-qemu installed? --backend qemu does "
+        "without)");
+  }
+}
+
+void LibvirtBackend::warm(const GuestSpec& guest) {
+  const std::lock_guard lock(warm_mutex_);
+  const std::string type = guest.accel == Accel::kvm ? "kvm" : "qemu";
+  const std::string key = guest.qemu + "\n" + type + "\n" + to_text(guest.machine);
+  if (warmed_.contains(key)) return;
+  open();
+  const ProbeCache probes(probe_qemu(guest.qemu, Deadline::after(kVersionTime)));
+  probes.seed(root_);
+  const LibvirtText capabilities(virConnectGetDomainCapabilities(
+      connection_.get(), guest.qemu.c_str(), "x86_64", to_text(guest.machine).c_str(), type.c_str(), 0));
+  if (!capabilities)
+    throw_libvirt("libvirt cannot use '" + guest.qemu + "' with machine " + to_text(guest.machine) +
+                  " and accelerator " + to_text(guest.accel));
+  probes.keep(root_);
+  warmed_.insert(key);
+}
+
+std::unique_ptr<Domain> LibvirtBackend::create_paused(const VmPlan& vm, Deadline) {
+  warm(vm.guest);
+  LibvirtDomain domain(
+      virDomainCreateXML(connection_.get(), domain_xml(vm).c_str(), VIR_DOMAIN_START_PAUSED));
+  if (!domain) throw_libvirt("libvirt cannot create it");
+  const std::string text = read_text(root_ / "run/qemu" / (vm.name + ".pid"));
+  return std::make_unique<LibvirtBackedDomain>(std::move(domain), std::stoi(text));
+}
+
+std::string LibvirtBackend::complaints(const VmPlan& vm) {
+  const fs::path log = root_ / "log/qemu" / (vm.name + ".log");
+  std::error_code error;
+  if (!fs::exists(log, error)) return {};
+  // libvirt writes there too, QEMU's command among others; QEMU's own lines name the program.
+  const std::string program = fs::path(vm.guest.qemu).filename().string() + ": ";
+  std::istringstream lines(read_text(log));
+  std::string words;
+  for (std::string line; std::getline(lines, line);) {
+    const std::size_t at = line.find(program);
+    if (at != std::string::npos) words += line.substr(at) + "\n";
+  }
+  return printable_tail(words, kComplaintLines);
+}
+
+std::string LibvirtBackend::describe(const VmPlan& vm) {
+  return domain_xml(vm);
+}
+
+}  // namespace vmi::supervisor

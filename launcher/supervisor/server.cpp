@@ -1,0 +1,268 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "launcher/supervisor/server.hpp"
+
+#include "cachegen/support/log.hpp"
+#include "launcher/supervisor/image_requests.hpp"
+#include "launcher/supervisor/libvirt_root.hpp"
+
+#include <algorithm>
+#include <csignal>
+
+#include <sys/epoll.h>
+
+namespace vmi::supervisor {
+namespace {
+
+using namespace std::chrono_literals;
+
+constexpr int kCreators = 8;  // more at once only makes them slower: docs/adr/0002
+constexpr int kBackground = 4;
+constexpr auto kReapDelay = 5ms;  // one look through /proc for many deaths
+// Together they stay below the 10 s within which an interrupted launch must be gone.
+constexpr auto kVmsEnd = 3s;
+constexpr auto kCommandEnd = 2s;
+constexpr auto kStrayEnd = 1s;
+constexpr auto kThreadsEnd = 2s;
+constexpr auto kLastWords = 500ms;
+
+}  // namespace
+
+Server::Server(Channel rank, RuntimeDir runtime)
+    : rank_(std::move(rank)),
+      runtime_(std::move(runtime)),
+      hypervisors_(runtime_.path() / "libvirt"),
+      command_(loop_),
+      creators_(kCreators),
+      background_(kBackground),
+      vms_({.loop = loop_,
+            .pool = creators_,
+            .reaper = reaper_,
+            .emit = [this](const Event& event) { emit(event); },
+            .kill_in = [this](const fs::path& folder) { kill_emulators_in(folder, runtime_.emulators()); }}) {
+}
+
+bool Server::serve() {
+  try {
+    listen();
+    loop_.run();
+  } catch (const std::exception& error) {
+    log_error(std::string("the supervisor gives up: ") + error.what());
+  }
+  return end_everything();
+}
+
+void Server::listen() {
+  rank_watch_.drop();
+  std::uint32_t events = EPOLLIN;
+  if (rank_.has_queued()) events |= EPOLLOUT;
+  rank_watch_ = loop_.watch(rank_.fd(), events, [this] { receive(); });
+}
+
+void Server::receive() {
+  bool gone = !rank_.send_queued();
+  std::string text;
+  while (!gone) {
+    const Channel::Status status = rank_.receive(text);
+    if (status == Channel::Status::nothing) return listen();
+    gone = status == Channel::Status::closed;
+    if (!gone) handle(parse_request(text));
+  }
+  rank_watch_.drop();
+  loop_.quit();
+}
+
+void Server::emit(const Event& event) {
+  loop_.post([this, text = to_text(event)] {
+    const bool listening = !rank_.has_queued();
+    // A rank that has gone is noticed where its requests are read.
+    if (rank_.send(text) && rank_.has_queued() && listening && rank_watch_) listen();
+  });
+}
+
+void Server::handle(const RequestMessage& message) {
+  try {
+    std::visit([&](const auto& request) { on(message.id, request); }, message.request);
+  } catch (const Error& error) {
+    reply(message.id, error);
+  } catch (const std::exception& error) {
+    reply(message.id, Error(ExitStatus::environment, error.what()));
+  }
+}
+
+void Server::reply(std::uint64_t id, nlohmann::json result) {
+  emit(Reply{.id = id, .result = std::move(result)});
+}
+
+void Server::reply(std::uint64_t id, const Error& error) {
+  emit(Reply{.id = id, .ok = false, .status = error.status(), .message = error.what()});
+}
+
+void Server::in_background(std::uint64_t id, std::function<nlohmann::json()> work) {
+  background_.submit([this, id, work = std::move(work)] {
+    try {
+      reply(id, work());
+    } catch (const Error& error) {
+      reply(id, error);
+    } catch (const std::exception& error) {
+      reply(id, Error(ExitStatus::environment, error.what()));
+    }
+  });
+}
+
+void Server::progress(std::uint64_t id, const std::string& text, double fraction) {
+  if (ending_) throw Error(ExitStatus::interrupted, "the launch is ending");
+  emit(Progress{.id = id, .text = text, .fraction = fraction});
+}
+
+void Server::on(std::uint64_t id, const InspectImage& request) {
+  in_background(id, [request] { return inspect(request); });
+}
+
+void Server::on(std::uint64_t id, const FindCache& request) {
+  in_background(id, [this, id, request] {
+    return find_cache(request, [this, id](const std::string& text) { progress(id, text, -1); });
+  });
+}
+
+void Server::on(std::uint64_t id, const VerifyCache& request) {
+  in_background(id, [this, id, request] {
+    return verify(request,
+                  [this, id](const std::string& text, double fraction) { progress(id, text, fraction); });
+  });
+}
+
+void Server::on(std::uint64_t id, const ProbeEnvironment& request) {
+  in_background(id, [this, request] { return to_result(probe(request)); });
+}
+
+Environment Server::probe(const ProbeEnvironment& request) {
+  const QemuFacts qemu = facts_.qemu(request.qemu);
+  const Machine machine = parse_machine(request.machine);
+  Environment result{.qemu = qemu.path,
+                     .qemu_version = qemu.version,
+                     .has_vmicache = qemu.has_vmicache,
+                     .accel = to_text(facts_.accel(parse_accel(request.accel))),
+                     .backend = hypervisors_.resolve(request.backend, machine)};
+  if (result.backend == Backend::libvirt) {
+    result.libvirt_version = LibvirtBackend::version();
+    result.first_use = !ProbeCache(qemu).known();
+  }
+  return result;
+}
+
+void Server::on(std::uint64_t id, const OpenNodeFolder& request) {
+  reply(id, {{"folder", node_folder(request.node_dir).string()}});
+}
+
+const fs::path& Server::node_folder(const std::string& node_dir) {
+  if (!node_) {
+    sweep_stale(node_dir);
+    node_.emplace(node_dir);
+  } else if (fs::absolute(node_dir) != fs::absolute(node_->path().parent_path())) {
+    throw Error(ExitStatus::environment, "this supervisor keeps its VMs in '" + node_->path().string() +
+                                             "', not in '" + node_dir + "'");
+  }
+  return node_->path();
+}
+
+VmFolders Server::folders(const std::string& node_dir) {
+  return {.runtime = runtime_.path(), .overlays = node_folder(node_dir)};
+}
+
+void Server::on(std::uint64_t id, const Describe& request) {
+  in_background(id, [this, request] {
+    // Nothing is started, so the folders need not exist.
+    const VmPlan plan =
+        plan_vm(request.vm, {.runtime = runtime_.path(), .overlays = request.node_dir}, facts_);
+    return nlohmann::json{{"text", hypervisors_.get(request.backend, plan.guest.machine)->describe(plan)}};
+  });
+}
+
+void Server::on(std::uint64_t id, const Warm& request) {
+  in_background(id, [this, request] {
+    GuestSpec guest{.qemu = facts_.qemu(request.qemu).path,
+                    .accel = facts_.accel(parse_accel(request.accel)),
+                    .machine = parse_machine(request.machine)};
+    hypervisors_.get(request.backend, guest.machine)->warm(guest);
+    return nlohmann::json();
+  });
+}
+
+void Server::on(std::uint64_t id, const Prepare& request) {
+  const VmFolders where = folders(request.node_dir);
+  for (const VmSpec& spec : request.vms)
+    runtime_.note_emulator(facts_.qemu(guest_from_json(spec.guest).qemu).path);
+  const auto make = [this, where, backend = request.backend](const VmSpec& spec) {
+    VmPlan plan = plan_vm(spec, where, facts_);
+    make_files(spec, plan);
+    return VmSet::Made{plan, hypervisors_.get(backend, plan.guest.machine)};
+  };
+  vms_.prepare(request, make, [this, id] { reply(id); });
+}
+
+void Server::on(std::uint64_t id, const ResumeAll& request) {
+  vms_.resume_all(std::chrono::milliseconds(request.ready_timeout_ms), [this, id] { reply(id); });
+}
+
+void Server::on(std::uint64_t id, const RunCommand& request) {
+  command_.start(request, [this](int status) { emit(CommandExited{.exit_status = status}); });
+  reply(id);
+}
+
+void Server::on(std::uint64_t id, const SignalCommand& request) {
+  command_.signal(request.number);
+  reply(id);
+}
+
+void Server::on(std::uint64_t id, const StopAll&) {
+  vms_.stop_all(true, [this, id] { reply(id); });
+}
+
+void Server::on(std::uint64_t id, const Shutdown&) {
+  ending_ = true;
+  command_.signal(SIGTERM);
+  vms_.stop_all(false, [this, id] {
+    reply(id);
+    loop_.post([this] { loop_.quit(); });
+  });
+}
+
+void Server::child_ended() {
+  if (!reap_timer_) {
+    reap_timer_ = loop_.at(Deadline::after(kReapDelay), [this] {
+      reap_timer_.drop();
+      reaper_.reap_orphans();
+    });
+  }
+}
+
+void Server::terminate(int signal) {
+  emit(Interrupted{.signal = signal});
+  command_.signal(SIGTERM);
+  vms_.stop_all(true, [] {});
+}
+
+bool Server::end_everything() {
+  ending_ = true;
+  command_.signal(SIGTERM);
+  vms_.stop_all(false, [] {});
+  const auto vms_gone = [this] { return vms_.all_ended(); };
+  if (!loop_.run_until(vms_gone, Deadline::after(kVmsEnd)))
+    kill_emulators_in(runtime_.path(), runtime_.emulators());
+  loop_.run_until([this] { return !command_.running(); }, Deadline::after(kCommandEnd));
+  command_.signal(SIGKILL);
+  // What is left are orphans of the command, and tools that a thread waits for, which then gives up.
+  if (!kill_children(Deadline::after(kStrayEnd))) log_warning("some process does not end");
+  const bool threads_ended =
+      background_.close(Deadline::after(kThreadsEnd)) && creators_.close(Deadline::after(kThreadsEnd));
+  bool said = false;
+  loop_.post([&said] { said = true; });  // behind whatever was posted before
+  loop_.run_until([&said] { return said; }, Deadline::after(kLastWords));
+  rank_watch_.drop();
+  rank_.flush(Deadline::after(kLastWords));
+  if (node_) node_->remove();
+  runtime_.remove();
+  return threads_ended;
+}
+
+}  // namespace vmi::supervisor

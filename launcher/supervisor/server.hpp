@@ -1,0 +1,85 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include "launcher/supervisor/channel.hpp"
+#include "launcher/supervisor/children.hpp"
+#include "launcher/supervisor/command_child.hpp"
+#include "launcher/supervisor/event_loop.hpp"
+#include "launcher/supervisor/hypervisors.hpp"
+#include "launcher/supervisor/protocol.hpp"
+#include "launcher/supervisor/runtime_dir.hpp"
+#include "launcher/supervisor/vm_plan.hpp"
+#include "launcher/supervisor/vm_set.hpp"
+#include "launcher/supervisor/worker_pool.hpp"
+
+#include <atomic>
+#include <optional>
+#include <string>
+
+namespace vmi::supervisor {
+
+/// Serves one rank until it closes its end: takes its requests, has them done, sends replies and events.
+class Server {
+ public:
+  Server(Channel rank, RuntimeDir runtime);
+
+  /// Until the rank closes its end or asks for it; then everything is ended and removed. False: a thread
+  /// still works, and this object must not be destroyed: _exit(2).
+  bool serve();
+
+  /// For children and signals, from the loop.
+  void child_ended();
+  void terminate(int signal);
+
+  EventLoop& loop() { return loop_; }
+  /// From any thread.
+  void emit(const Event& event);
+
+ private:
+  void listen();
+  void receive();
+  void handle(const RequestMessage& message);
+
+  void on(std::uint64_t id, const InspectImage& request);
+  void on(std::uint64_t id, const ProbeEnvironment& request);
+  void on(std::uint64_t id, const FindCache& request);
+  void on(std::uint64_t id, const VerifyCache& request);
+  void on(std::uint64_t id, const OpenNodeFolder& request);
+  void on(std::uint64_t id, const Describe& request);
+  void on(std::uint64_t id, const Warm& request);
+  void on(std::uint64_t id, const Prepare& request);
+  void on(std::uint64_t id, const ResumeAll& request);
+  void on(std::uint64_t id, const RunCommand& request);
+  void on(std::uint64_t id, const SignalCommand& request);
+  void on(std::uint64_t id, const StopAll& request);
+  void on(std::uint64_t id, const Shutdown& request);
+
+  void reply(std::uint64_t id, nlohmann::json result = {});
+  void reply(std::uint64_t id, const Error& error);
+  /// Does it in a thread and replies with what it returns or throws.
+  void in_background(std::uint64_t id, std::function<nlohmann::json()> work);
+  /// For long work: sends it, and throws once the supervisor is ending.
+  void progress(std::uint64_t id, const std::string& text, double fraction);
+
+  Environment probe(const ProbeEnvironment& request);
+  const fs::path& node_folder(const std::string& node_dir);
+  VmFolders folders(const std::string& node_dir);
+  bool end_everything();
+
+  Channel rank_;
+  RuntimeDir runtime_;
+  std::optional<RuntimeDir> node_;
+  EventLoop loop_;
+  EventLoop::Handle rank_watch_;
+  EventLoop::Handle reap_timer_;
+  Reaper reaper_;
+  HostFacts facts_;
+  Hypervisors hypervisors_;
+  CommandChild command_;
+  WorkerPool creators_;    ///< calls to the hypervisor: the most creates in flight
+  WorkerPool background_;  ///< everything else that blocks
+  VmSet vms_;
+  std::atomic<bool> ending_ = false;
+};
+
+}  // namespace vmi::supervisor

@@ -1,0 +1,40 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include "launcher/supervisor/hypervisor.hpp"
+#include "launcher/supervisor/protocol.hpp"
+
+#include <map>
+#include <mutex>
+
+namespace vmi::supervisor {
+
+/// What is true for all VMs of a machine and costs to find out; kept. Any thread.
+class HostFacts {
+ public:
+  QemuFacts qemu(const std::string& program);
+  /// Warns about automatic's choice of tcg once.
+  Accel accel(Accel wanted);
+  bool can_lock(const std::string& url_or_path);
+
+ private:
+  std::mutex mutex_;
+  std::map<std::string, QemuFacts> qemu_;
+  std::map<Accel, Accel> accel_;
+  std::map<std::string, bool> can_lock_;
+};
+
+/// Where one supervisor keeps its VMs' files.
+struct VmFolders {
+  fs::path runtime;  ///< sockets and logs; short
+  fs::path overlays;
+};
+
+/// What to start for `spec`. Makes no files. Throws Error(usage) for what the machine or the network cannot
+/// do.
+VmPlan plan_vm(const VmSpec& spec, const VmFolders& folders, HostFacts& facts);
+
+/// Makes the VM's folder and overlay.
+void make_files(const VmSpec& spec, const VmPlan& plan);
+
+}  // namespace vmi::supervisor

@@ -1,0 +1,17 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include "launcher/supervisor/hypervisor.hpp"
+#include "launcher/supervisor/protocol.hpp"
+
+namespace vmi::supervisor {
+
+/// What QEMU tells about a VM's reads while it lives. Stock QEMU counts what the guest reads, but not what
+/// its block nodes read: which of it came from the cache and which from the base stays unknown. What cannot
+/// be had is left unknown.
+VmStats query_stats(Domain& domain, Deadline deadline) noexcept;
+
+/// Why a running VM makes no progress, as far as QEMU knows: "its disk is full", ...; empty: it runs.
+std::string query_trouble(Domain& domain, Deadline deadline) noexcept;
+
+}  // namespace vmi::supervisor

@@ -1,0 +1,108 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "fixture.hpp"
+
+#include <catch2/catch.hpp>
+
+using namespace vmi;
+
+TEST_CASE("VMs are prepared paused, resumed together, ready, and gone") {
+  Fixture fixture(GENERATE(Backend::libvirt, Backend::qemu));
+  CAPTURE(to_text(fixture.backend()));
+  fixture.call(fixture.prepare(fixture.vms(3)));
+  const auto prepared = fixture.all<VmPrepared>();
+  REQUIRE(prepared.size() == 3);
+  CHECK(fixture.all<VmFailed>().empty());
+  for (const VmPrepared& vm : prepared) {
+    CHECK(vm.t_prepare < vm.t_spawn);
+    CHECK(fs::file_size(vm.serial_log) == 0);  // the guest has not run
+  }
+
+  fixture.call(ResumeAll{});
+  CHECK(fixture.all<VmRunning>().size() == 3);
+  const auto ready = fixture.wait_for<VmReady>(3);
+  REQUIRE(ready.size() == 3);
+  for (const VmReady& vm : ready) CHECK(vm.ready_by == "serial");
+
+  fixture.call(StopAll{});
+  const auto stopped = fixture.all<VmStopped>();
+  REQUIRE(stopped.size() == 3);
+  for (const VmStopped& vm : stopped) {
+    CHECK(vm.stats.cpu_s > 0);
+    CHECK(vm.stats.rss_bytes > 1'000'000);
+    CHECK(vm.stats.guest_read_bytes >= 32 * 1024);
+    CHECK(vm.stats.hits == kUnknown);
+  }
+  fixture.supervisor().shutdown(Deadline::after(std::chrono::seconds(10)));
+  CHECK(fixture.leftovers().empty());
+}
+
+TEST_CASE("times of a VM are in order") {
+  Fixture fixture(GENERATE(Backend::libvirt, Backend::qemu));
+  fixture.call(fixture.prepare(fixture.vms(1)));
+  fixture.call(ResumeAll{});
+  fixture.wait_for<VmReady>(1);
+  fixture.call(StopAll{});
+  CHECK(fixture.all<VmPrepared>().at(0).t_spawn <= fixture.all<VmRunning>().at(0).t_running);
+  CHECK(fixture.all<VmRunning>().at(0).t_running <= fixture.all<VmReady>().at(0).t_ready);
+  CHECK(fixture.all<VmReady>().at(0).t_ready <= fixture.all<VmStopped>().at(0).t_stopped);
+}
+
+TEST_CASE("a guest that powers off is ready by that with --ready exit") {
+  Fixture fixture(GENERATE(Backend::libvirt, Backend::qemu));
+  CAPTURE(to_text(fixture.backend()));
+  auto vms = fixture.vms(2, "POWEROFF");
+  for (VmSpec& vm : vms) vm.ready = "exit";
+  fixture.call(fixture.prepare(vms));
+  fixture.call(ResumeAll{});
+  CHECK(fixture.wait_for<VmStopped>(2).size() == 2);
+  CHECK(fixture.all<VmReady>().size() == 2);
+  CHECK(fixture.all<VmFailed>().empty());
+}
+
+TEST_CASE("a guest that says its word and powers off at once is ready, then exited") {
+  Fixture fixture(GENERATE(Backend::libvirt, Backend::qemu));
+  CAPTURE(to_text(fixture.backend()));
+  fixture.call(fixture.prepare(fixture.vms(1, "POWEROFF")));
+  fixture.call(ResumeAll{});
+  fixture.wait_for<VmStopped>(1);
+  CHECK(fixture.all<VmReady>().size() == 1);
+  CHECK(fixture.all<VmExited>().size() == 1);
+  CHECK(fixture.all<VmFailed>().empty());
+}
+
+TEST_CASE("with --ready none a VM is ready as soon as it runs") {
+  Fixture fixture(GENERATE(Backend::libvirt, Backend::qemu));
+  auto vms = fixture.vms(1, "SILENT");
+  vms[0].ready = "none";
+  fixture.call(fixture.prepare(vms));
+  fixture.call(ResumeAll{});
+  CHECK(fixture.wait_for<VmReady>(1).at(0).t_ready >= fixture.all<VmRunning>().at(0).t_running);
+}
+
+TEST_CASE("VMs of several images are prepared in several requests and resumed together") {
+  Fixture fixture(GENERATE(Backend::libvirt, Backend::qemu));
+  fixture.supervisor().send(fixture.prepare(fixture.vms(2)));
+  fixture.call(fixture.prepare(fixture.vms(2, "SPIN", 2)));
+  fixture.wait_for<VmPrepared>(4);
+  fixture.call(ResumeAll{});
+  CHECK(fixture.wait_for<VmReady>(2).size() == 2);
+  CHECK(fixture.all<VmFailed>().empty());
+}
+
+TEST_CASE("the environment is told, and a domain described without starting it") {
+  Fixture fixture(Backend::automatic);
+  const Environment environment = environment_of(fixture.call(ProbeEnvironment{.accel = "tcg"}));
+  CHECK(environment.backend == Backend::libvirt);
+  CHECK(environment.accel == "tcg");
+  CHECK_FALSE(environment.qemu_version.empty());
+  CHECK_FALSE(environment.libvirt_version.empty());
+  CHECK(environment_of(fixture.call(ProbeEnvironment{.accel = "tcg", .machine = "microvm"})).backend ==
+        Backend::qemu);
+
+  Describe describe{.backend = Backend::libvirt, .node_dir = fixture.folder(), .vm = fixture.vms(1)[0]};
+  const std::string xml = fixture.call(describe).result.at("text");
+  CHECK_THAT(xml, Catch::Contains("<name>vm0</name>"));
+  describe.backend = Backend::qemu;
+  const std::string command = fixture.call(describe).result.at("text");
+  CHECK_THAT(command, Catch::Contains("-blockdev"));
+}

@@ -1,0 +1,66 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "launcher/supervisor/children.hpp"
+
+#include "cachegen/support/process.hpp"
+
+#include <algorithm>
+#include <csignal>
+#include <functional>
+
+#include <catch2/catch.hpp>
+#include <sys/prctl.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+using namespace vmi;
+using namespace vmi::supervisor;
+using namespace std::chrono_literals;
+
+namespace {
+
+bool is_zombie(int pid) {
+  const auto children = list_children();
+  return std::ranges::any_of(children,
+                             [pid](const ChildProcess& child) { return child.pid == pid && child.zombie; });
+}
+
+/// Looks again and again; nothing announces what is waited for.
+bool eventually(const std::function<bool()>& condition) {
+  const Deadline deadline = Deadline::after(20s);
+  while (!condition()) {
+    if (deadline.passed()) return false;
+    usleep(1000);
+  }
+  return true;
+}
+
+}  // namespace
+
+TEST_CASE("orphans are reaped and remembered, children that somebody waits for are not") {
+  prctl(PR_SET_CHILD_SUBREAPER, 1);
+  Child direct = spawn({"true"});
+  // A daemon as QEMU makes one: a new session, whose leader ends first.
+  const RunResult started =
+      run({"setsid", "sh", "-c", "(exit 7) >/dev/null 2>&1 & echo $!"}, Deadline::after(20s));
+  const int orphan = std::stoi(started.out);
+  CHECK(eventually([&] { return is_zombie(direct.pid()) && is_zombie(orphan); }));
+
+  Reaper reaper;
+  reaper.reap_orphans();
+  CHECK_FALSE(is_zombie(orphan));
+  CHECK(is_zombie(direct.pid()));
+  CHECK(WEXITSTATUS(reaper.collect(orphan).value().wait_status) == 7);
+  CHECK_FALSE(reaper.collect(orphan));
+  CHECK(direct.wait(Deadline::after(1s)) == 0);
+}
+
+TEST_CASE("every child is killed, and the children of those") {
+  prctl(PR_SET_CHILD_SUBREAPER, 1);
+  Child shell = spawn({"sh", "-c", "sleep 600 & sleep 600 & wait"});
+  CHECK(eventually([&] {
+    return run({"pgrep", "-P", std::to_string(shell.pid())}, Deadline::after(20s)).out.size() > 4;
+  }));
+  CHECK(kill_children(Deadline::after(20s)));
+  const auto left = list_children();
+  CHECK(std::ranges::all_of(left, &ChildProcess::zombie));
+}

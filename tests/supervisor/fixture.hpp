@@ -1,0 +1,62 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include "cachegen/support/file.hpp"
+#include "launcher/supervisor/client.hpp"
+
+#include <map>
+#include <string>
+#include <vector>
+
+/// A supervisor, a folder and guests of one boot sector, for the integration tests.
+class Fixture {
+ public:
+  explicit Fixture(vmi::Backend backend);
+
+  /// `count` VMs of guest "READY", "SILENT", "POWEROFF" or "SPIN" (guest/boot.S), with indexes from `first`.
+  std::vector<vmi::VmSpec> vms(int count, const std::string& guest = "READY", int first = 0) const;
+  vmi::Prepare prepare(std::vector<vmi::VmSpec> specs) const;
+
+  /// call(), with every event kept.
+  vmi::Reply call(vmi::SupervisorRequest request);
+  /// Waits until `count` events of this kind have come.
+  template <typename Kind>
+  std::vector<Kind> wait_for(int count);
+  template <typename Kind>
+  std::vector<Kind> all() const;
+
+  vmi::Supervisor& supervisor() { return supervisor_; }
+  const vmi::fs::path& folder() const { return folder_.path(); }
+  vmi::fs::path runtime_root() const { return runtime_root_.path(); }
+  vmi::Backend backend() const { return backend_; }
+  /// What is left of runtime folders, overlays, and processes that name them.
+  std::string leftovers() const;
+
+ private:
+  vmi::Backend backend_;
+  vmi::TempFolder folder_;        ///< with a blank and a comma in its name
+  vmi::TempFolder runtime_root_;  ///< short
+  vmi::Supervisor supervisor_;
+  std::vector<vmi::Event> events_;
+};
+
+/// Command lines of the processes that have `text` in theirs, this one aside.
+std::vector<std::string> processes_with(const std::string& text);
+
+template <typename Kind>
+std::vector<Kind> Fixture::all() const {
+  std::vector<Kind> result;
+  for (const vmi::Event& event : events_) {
+    if (const auto* kind = std::get_if<Kind>(&event)) result.push_back(*kind);
+  }
+  return result;
+}
+
+template <typename Kind>
+std::vector<Kind> Fixture::wait_for(int count) {
+  const vmi::Deadline deadline = vmi::Deadline::after(std::chrono::seconds(60));
+  while (static_cast<int>(all<Kind>().size()) < count && !deadline.passed()) {
+    if (std::optional<vmi::Event> event = supervisor_.wait(deadline)) events_.push_back(std::move(*event));
+  }
+  return all<Kind>();
+}
