@@ -28,7 +28,7 @@ struct BuildRequest {
 };
 
 nlohmann::json to_json(const BuildRequest& request);
-/// Throws Error(unusable) for what to_json() did not write.
+/// What is missing, the image excepted, takes its default. Throws Error(unusable) for what is damaged.
 BuildRequest build_request_from_json(const nlohmann::json& json);
 
 /// Throws Error(usage) for sizes and counts that make no sense.

@@ -21,18 +21,22 @@ nlohmann::json to_json(const BuildRequest& request) {
 }
 
 BuildRequest build_request_from_json(const nlohmann::json& json) {
+  const BuildRequest defaults;
+  const auto milliseconds = [&](const char* name, std::chrono::milliseconds otherwise) {
+    return std::chrono::milliseconds(json.value(name, std::int64_t{otherwise.count()}));
+  };
   try {
     return {.image = json.at("image"),
-            .guest = guest_from_json(json.at("guest")),
-            .ready = ReadySpec::parse(json.at("ready").get<std::string>()),
-            .net = parse_net(json.at("net").get<std::string>()),
-            .quota = json.at("quota"),
-            .runs = json.at("runs"),
-            .granularity = json.at("granularity"),
-            .timeout = std::chrono::milliseconds(json.at("timeout_ms").get<std::int64_t>()),
-            .settle = std::chrono::milliseconds(json.at("settle_ms").get<std::int64_t>()),
-            .trace_out = json.at("trace_out").get<std::string>(),
-            .store = json.at("store").get<std::string>()};
+            .guest = json.contains("guest") ? guest_from_json(json["guest"]) : defaults.guest,
+            .ready = ReadySpec::parse(json.value("ready", defaults.ready.to_text())),
+            .net = parse_net(json.value("net", to_text(defaults.net))),
+            .quota = json.value("quota", defaults.quota),
+            .runs = json.value("runs", defaults.runs),
+            .granularity = json.value("granularity", defaults.granularity),
+            .timeout = milliseconds("timeout_ms", defaults.timeout),
+            .settle = milliseconds("settle_ms", defaults.settle),
+            .trace_out = json.value("trace_out", ""),
+            .store = json.value("store", "")};
   } catch (const nlohmann::json::exception& error) {
     throw Error(ExitStatus::unusable, std::string("build request: ") + error.what());
   }

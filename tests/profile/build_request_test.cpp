@@ -21,10 +21,14 @@ TEST_CASE("a build request goes through JSON unharmed") {
   CHECK(to_json(build_request_from_json(to_json(request))) == to_json(request));
 }
 
+TEST_CASE("what a build request leaves out takes its default") {
+  CHECK(to_json(build_request_from_json({{"image", "x"}})) == to_json(BuildRequest{.image = "x"}));
+}
+
 TEST_CASE("a damaged build request is refused") {
-  nlohmann::json json = to_json(BuildRequest{.image = "x"});
-  json.erase("quota");
-  CHECK_THROWS_WITH(build_request_from_json(json), Catch::Contains("quota"));
+  CHECK_THROWS_WITH(build_request_from_json({{"quota", 1}}), Catch::Contains("image"));
+  CHECK_THROWS_AS(build_request_from_json({{"image", "x"}, {"quota", "much"}}), Error);
+  CHECK_THROWS_AS(build_request_from_json({{"image", "x"}, {"ready", "perhaps"}}), Error);
 }
 
 TEST_CASE("builds that make no sense are usage errors") {
