@@ -14,6 +14,10 @@ struct Command {
 };
 
 Command build_command();
+Command info_command();
+Command verify_command();
 Command trace_command();
+Command ls_command();
+Command gc_command();
 
 }  // namespace vmi
