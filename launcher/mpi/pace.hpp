@@ -5,19 +5,18 @@
 
 namespace vmi {
 
-/// How long to nap between two steps of a transfer: a quarter of the time that lately passed between two
-/// moves, so that a slow link costs little processor time (its nodes may share cores with what is being
-/// started) and a fast one is not kept waiting. Below what a nap really takes (some 70 us with Linux's
-/// default timer slack) it only yields.
+/// How long to nap between two steps of a transfer: a third of the time since something last moved, so that a nap lengthens
+/// no gap by more than that, a slow link costs little processor time (its nodes may share cores with what is being
+/// started), and a fast one, whose gaps are shorter than any nap, is polled. Nothing is remembered from gap to gap: naps
+/// that follow from gaps which naps have lengthened would grow until the window of messages is what limits.
 class Pace {
  public:
-  void moved();
+  void moved() { last_ = Clock::now(); }
   void nap(int wake_fd);
 
  private:
   using Clock = std::chrono::steady_clock;
   Clock::time_point last_ = Clock::now();
-  Clock::duration interval_ = std::chrono::microseconds(200);
 };
 
 }  // namespace vmi

@@ -57,8 +57,8 @@ TreePlace tree_place(int participant, int participants, bool second) {
 /// Pieces sent one after the other before the last participant has its first: a binary tree's inner node
 /// serves two children in turn.
 Bytes hops(Scheme scheme, int participants) {
-  if (scheme == Scheme::chain) return static_cast<Bytes>(std::max(1, participants - 1));
-  return 2 * static_cast<Bytes>(std::bit_width(static_cast<unsigned>(participants)));
+  if (scheme == Scheme::chain || participants < 2) return static_cast<Bytes>(std::max(1, participants - 1));
+  return 2 * static_cast<Bytes>(std::bit_width(static_cast<unsigned>(participants - 1))) - 1;
 }
 
 }  // namespace
@@ -71,9 +71,10 @@ Route route_of(Scheme scheme, int participant, int participants) {
 }
 
 DistributeOptions resolve_options(DistributeOptions options, int participants, Bytes bytes) {
-  // With one receiver or two both schemes take the same hops, the chain over fewer connections.
-  if (options.scheme == Scheme::automatic)
-    options.scheme = participants <= 3 ? Scheme::chain : Scheme::two_trees;
+  if (options.scheme == Scheme::automatic) {
+    const bool trees = hops(Scheme::two_trees, participants) < hops(Scheme::chain, participants);
+    options.scheme = trees ? Scheme::two_trees : Scheme::chain;
+  }
   if (options.piece_bytes == 0) {
     // A message of this size goes out at once under Open MPI's limit for TCP (64 KiB with its own header);
     // larger ones ask the receiver first, which costs a round trip each.

@@ -11,7 +11,6 @@ void mpi_defaults() {
 }
 
 Session::Session(int* argc, char*** argv, Deadline deadline) {
-  mpi_defaults();
   {
     const Watchdog watchdog(deadline, "MPI_Init", ExitStatus::environment);
     int provided = MPI_THREAD_SINGLE;

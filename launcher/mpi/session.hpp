@@ -7,11 +7,6 @@
 
 namespace vmi {
 
-/// Settings for Open MPI that help this program's traffic, unless the user has set them; to be called before
-/// MPI_Init. Only btl_tcp parameters, so that shared memory, InfiniBand and other MPI libraries see no
-/// difference.
-void mpi_defaults();
-
 /// MPI from MPI_Init to MPI_Finalize. Only the thread that made it may call MPI; other threads may exist.
 class Session {
  public:
