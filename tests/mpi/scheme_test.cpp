@@ -20,6 +20,7 @@ std::size_t hops_to(const std::vector<Route>& routes, std::size_t tree, int part
 
 std::vector<Route> routes_of(Scheme scheme, int participants) {
   std::vector<Route> routes;
+  routes.reserve(static_cast<std::size_t>(participants));
   for (int participant = 0; participant < participants; ++participant) {
     routes.push_back(route_of(scheme, participant, participants));
   }
