@@ -80,8 +80,10 @@ class Boot {
  private:
   void spawn_qemu() {
     const auto chain = blockdev_chain({.overlay = files_.overlay,
+                                       .cache_path = spec_.cache,
                                        .image_url = spec_.image.url,
                                        .image_format = spec_.image.format,
+                                       .lock_cache = can_lock(spec_.cache),
                                        .lock_base = can_lock(spec_.image.url)});
     CommandExtras extras{.net = spec_.net, .trace_events = boot_trace_events(), .trace_log = files_.trace};
     if (spec_.ready.needs_ssh_forward()) extras.net = Net::user;

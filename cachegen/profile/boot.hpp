@@ -20,6 +20,8 @@ inline constexpr std::string_view kProfileFolderPrefix = "vmicache-profile-";
 struct BootSpec {
   GuestSpec guest;  ///< accel resolved
   ImageInfo image;
+  fs::path cache;  ///< boot through this cache, read-only: what reaches the base is then what the cache
+                   ///< misses; empty: none
   ReadySpec ready;
   Net net = Net::none;                         ///< what `ready` needs is added
   std::chrono::milliseconds timeout{300'000};  ///< from QEMU's start to readiness

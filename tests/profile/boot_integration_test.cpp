@@ -2,6 +2,7 @@
 #include "cachegen/profile/profile.hpp"
 #include "cachegen/support/log.hpp"
 #include "cachegen/support/process.hpp"
+#include "tests/profile/boot_sector.hpp"
 #include "tests/test_image.hpp"
 
 #include <algorithm>
@@ -17,19 +18,6 @@ using namespace std::chrono_literals;
 
 namespace {
 
-/// TMPDIR is an empty folder while this lives, so that a test sees what a boot leaves behind.
-class EmptyTemp {
- public:
-  EmptyTemp() { setenv("TMPDIR", folder_.path().c_str(), 1); }
-  ~EmptyTemp() { old_.empty() ? unsetenv("TMPDIR") : setenv("TMPDIR", old_.c_str(), 1); }
-  bool is_empty() const { return fs::is_empty(folder_.path()); }
-  const fs::path& path() const { return folder_.path(); }
-
- private:
-  std::string old_ = std::getenv("TMPDIR") != nullptr ? std::getenv("TMPDIR") : "";
-  TempFolder folder_{temp_root(), "vmi-test-"};
-};
-
 ProfileOptions options_for(const fs::path& image) {
   return {.image = inspect_image(image, Deadline::after(30s)),
           .guest = {.accel = Accel::tcg},
@@ -37,22 +25,6 @@ ProfileOptions options_for(const fs::path& image) {
           .timeout = 300s,
           .settle = 500ms};
 }
-
-/// A disk whose boot sector does `code` and nothing else.
-fs::path boot_sector(const fs::path& folder, const std::vector<unsigned char>& code) {
-  std::string sector(1 * MiB, '\0');
-  std::copy(code.begin(), code.end(), sector.begin());
-  sector[510] = '\x55';
-  sector[511] = '\xaa';
-  const fs::path path = folder / "disk.raw";
-  write_text_atomically(path, sector);
-  return path;
-}
-
-const std::vector<unsigned char> kHang = {0xfa, 0xf4, 0xeb, 0xfd};         // cli; hlt; jmp to the hlt
-const std::vector<unsigned char> kReset = {0xea, 0x00, 0x00, 0xff, 0xff};  // jmp ffff:0000
-/// Prints 'R' on the first serial port, then hangs.
-const std::vector<unsigned char> kSayR = {0xba, 0xf8, 0x03, 0xb0, 'R', 0xee, 0xfa, 0xf4, 0xeb, 0xfd};
 
 Error error_of(const ProfileOptions& options, const ProfileProgress& progress = {}) {
   try {
