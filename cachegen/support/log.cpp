@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "cachegen/support/log.hpp"
 
-#include <unistd.h>
-
 #include <array>
 #include <chrono>
 #include <ctime>
 #include <mutex>
+
+#include <unistd.h>
 
 namespace vmi {
 namespace {
@@ -17,6 +17,7 @@ struct State {
   int rank = -1;
   LogLevel threshold = LogLevel::warning;
   LogSink sink;
+  std::function<void()> before;
 };
 
 State& state() {
@@ -84,6 +85,11 @@ void log_sink(LogSink sink) {
   state().sink = std::move(sink);
 }
 
+void log_before(std::function<void()> clear) {
+  const std::lock_guard lock(state().mutex);
+  state().before = std::move(clear);
+}
+
 void log(LogLevel level, std::string_view text) {
   State& s = state();
   const std::lock_guard lock(s.mutex);
@@ -91,6 +97,7 @@ void log(LogLevel level, std::string_view text) {
   if (s.sink) {
     s.sink(level, text);
   } else {
+    if (s.before) s.before();
     write_to_stderr(s, level, text);
   }
 }

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "cachegen/support/progress_line.hpp"
 
+#include "cachegen/support/log.hpp"
+
 #include <sys/ioctl.h>
 #include <unistd.h>
 
@@ -25,11 +27,22 @@ std::string fitted(const std::string& text) {
 }  // namespace
 
 ProgressLine::ProgressLine(std::string program, bool enabled)
-    : program_(std::move(program)), enabled_(enabled), live_(isatty(STDERR_FILENO) == 1) {}
+    : program_(std::move(program)), enabled_(enabled), live_(isatty(STDERR_FILENO) == 1) {
+  log_before([this] { finish(); });
+}
 
-void ProgressLine::stage(const std::string& text) { show(text, true); }
+ProgressLine::~ProgressLine() {
+  log_before({});
+  finish();
+}
 
-void ProgressLine::update(const std::string& text) { show(text, false); }
+void ProgressLine::stage(const std::string& text) {
+  show(text, true);
+}
+
+void ProgressLine::update(const std::string& text) {
+  show(text, false);
+}
 
 void ProgressLine::show(const std::string& text, bool always) {
   if (!enabled_ || text == last_text_) return;

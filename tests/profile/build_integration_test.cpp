@@ -6,7 +6,6 @@
 #include "tests/profile/boot_sector.hpp"
 #include "tests/test_image.hpp"
 
-
 #include <catch2/catch.hpp>
 #include <fcntl.h>
 #include <sys/stat.h>
