@@ -1,37 +1,41 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
-#include <memory>
-#include <string>
-#include <vector>
-
+#include "cachegen/build.hpp"
 #include "launcher/image_plan.hpp"
 #include "launcher/launch_clock.hpp"
+#include "launcher/mpi/distribute.hpp"
 #include "launcher/node_store.hpp"
 #include "launcher/placement.hpp"
 #include "launcher/rank.hpp"
+
+#include <memory>
+#include <string>
+#include <vector>
 
 namespace vmi {
 
 class Desk;
 
-/// One launch as one rank sees it: the stages of ../README.md in their order, every one of which ends with all ranks agreed.
-/// Rank 0 has the Desk, where all that happens anywhere is collected.
+/// One launch as one rank sees it: the stages of ../README.md in their order, every one of which ends with
+/// all ranks agreed. Rank 0 has the Desk, where all that happens anywhere is collected.
 class Launch {
  public:
   Launch(Rank& rank, std::string command_line);
   ~Launch();
 
-  /// Runs the launch to its end, whatever happens, and returns the exit status of this rank. On rank 0 the record is
-  /// then written and the result printed.
+  /// Runs the launch to its end, whatever happens, and returns the exit status of this rank. On rank 0 the
+  /// record is then written and the result printed.
   int run();
 
  private:
   void plan();
+  void look_around();
   void tell_desk_the_plan();
   void find_caches();
   void find_cache(ImagePlan& image);
-  nlohmann::json cache_request(const ImagePlan& image) const;
+  BuildRequest build_request(const ImagePlan& image) const;
+  fs::path trace_file(const ImagePlan& image) const;
   void take_whole_image(ImagePlan& image);
   void distribute_and_prepare();
   void start();
@@ -41,7 +45,12 @@ class Launch {
   /// Stops the VMs and closes the record; throws nothing.
   int end(const std::optional<Error>& failure);
 
-  void deliver(ImagePlan& image);
+  /// A payload on its way; published once the VMs of all ranks have opened it.
+  struct Delivery {
+    std::optional<Distribution> distribution;  ///< nothing on ranks that received nothing
+    std::string digest;
+  };
+  Delivery deliver(ImagePlan& image);
   void deliver_shared(ImagePlan& image);
   void prepare_vms(const ImagePlan& image);
   VmSpec spec_of(const PlacedVm& vm) const;
@@ -56,8 +65,9 @@ class Launch {
   std::vector<PlacedVm> placed_;
   std::vector<ImagePlan> images_;
   Environment environment_;
+  GuestSpec guest_;  ///< options_.guest with the accelerator that all ranks use
   std::optional<NodeStore> node_store_;
-  fs::path node_folder_;  ///< of this launch and rank, below --node-dir; the supervisor removes it
+  fs::path node_folder_;        ///< of this launch and rank, below --node-dir; the supervisor removes it
   std::int64_t offset_ns_ = 0;  ///< to add to this node's clock to get rank 0's
   std::vector<std::uint64_t> prepares_;  ///< requests whose replies are still to come
 };

@@ -1,14 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
-// The stage of a Launch in which caches travel to the nodes while the VMs that will read them are created, paused.
-#include <fcntl.h>
-#include <unistd.h>
-
-#include <algorithm>
-
+// The stage of a Launch in which caches travel to the nodes while the VMs that will read them are created,
+// paused.
 #include "launcher/desk.hpp"
 #include "launcher/launch.hpp"
 #include "launcher/mpi/collective.hpp"
 #include "launcher/mpi/distribute.hpp"
+
+#include <algorithm>
+
+#include <fcntl.h>
+#include <unistd.h>
 
 namespace vmi {
 namespace {
@@ -16,7 +17,9 @@ namespace {
 using namespace std::chrono_literals;
 
 /// A link of 1 MiB/s is the slowest that a launch waits for.
-Deadline::Clock::duration patience_for(Bytes bytes) { return 300s + std::chrono::seconds(bytes / MiB); }
+Deadline::Clock::duration patience_for(Bytes bytes) {
+  return 300s + std::chrono::seconds(bytes / MiB);
+}
 
 }  // namespace
 
@@ -34,7 +37,7 @@ VmSpec Launch::spec_of(const PlacedVm& vm) const {
     spec.cache = image.local.string();
   }
   spec.driver = to_text(driver());
-  spec.guest = to_json(options_.guest);
+  spec.guest = to_json(guest_);
   spec.ready = options_.ready.to_text();
   spec.net = options_.net;
   spec.hostname = vm.name;
@@ -56,17 +59,22 @@ void Launch::prepare_vms(const ImagePlan& image) {
 
 void Launch::distribute_and_prepare() {
   if (desk_) desk_->phase("distribute", "distributing and preparing");
+  std::vector<Delivery> deliveries;
   for (ImagePlan& image : images_) {
     if (image.payload.empty()) {
       prepare_vms(image);
     } else if (options_.placement == Placement::shared) {
       deliver_shared(image);
     } else {
-      deliver(image);
+      deliveries.push_back(deliver(image));
     }
   }
   const std::optional<Error> failure = attempt([&] {
     for (const std::uint64_t id : prepares_) rank_.await(id, 600s, "VMs to be created");
+    // Every VM has opened the file under its temporary name, and all ranks agreed on its content.
+    for (Delivery& delivery : deliveries) {
+      if (delivery.distribution) delivery.distribution->publish(node_store_->path_of(delivery.digest));
+    }
   });
   agree(rank_.world(), failure, rank_.waiter(900s), "preparing the VMs");
 }
@@ -74,8 +82,9 @@ void Launch::distribute_and_prepare() {
 void Launch::deliver_shared(ImagePlan& image) {
   const std::optional<Error> failure = attempt([&] {
     if (access(image.payload.c_str(), R_OK) != 0) {
-      throw_errno(ExitStatus::unusable, "cannot read '" + image.payload.string() +
-                                            "', which --cache-placement shared needs on every node; use --cache-placement node");
+      throw_errno(ExitStatus::unusable,
+                  "cannot read '" + image.payload.string() +
+                      "', which --cache-placement shared needs on every node; use --cache-placement node");
     }
     image.local = image.payload;
     prepare_vms(image);
@@ -91,7 +100,7 @@ void Launch::deliver_shared(ImagePlan& image) {
   }
 }
 
-void Launch::deliver(ImagePlan& image) {
+Launch::Delivery Launch::deliver(ImagePlan& image) {
   const NodeLayout& layout = rank_.layout();
   const Waiter waiter = rank_.waiter(patience_for(image.payload_bytes));
 
@@ -116,7 +125,8 @@ void Launch::deliver(ImagePlan& image) {
   };
   hooks.on_progress = [&](Bytes done, Bytes total) {
     if (desk_) {
-      desk_->progress().update("distributing: " + format_size(done) + " of " + format_size(total) + ", " + desk_->counters());
+      desk_->progress().update("distributing: " + format_size(done) + " of " + format_size(total) + ", " +
+                               desk_->counters());
     }
   };
 
@@ -130,7 +140,9 @@ void Launch::deliver(ImagePlan& image) {
                            .hashes = std::move(image.hashes)},
                           image.payload};
     }
-    if (layout.leader) distribution.emplace(layout.leaders, std::move(outgoing), std::move(hooks), DistributeOptions{}, waiter);
+    if (layout.leader)
+      distribution.emplace(layout.leaders, std::move(outgoing), std::move(hooks), DistributeOptions{},
+                           waiter);
   });
   agree(rank_.world(), failure, waiter, "offering the cache");
 
@@ -148,20 +160,21 @@ void Launch::deliver(ImagePlan& image) {
   if (layout.leader && !told) tell_node("");
   agree(rank_.world(), failure, waiter, "distributing the cache");
 
-  failure = attempt([&] {
-    if (layout.leader && result.source != DistributeResult::Source::held) distribution->publish(node_store_->path_of(image.digest));
-  });
-  agree(rank_.world(), failure, rank_.waiter(120s), "publishing the cache on the nodes");
   if (layout.leader) {
     NodeRow row;
     row.node = layout.node;
     row.cache_source = to_text(result.source);
     row.t_cache_first = clock_.at(result.first_ns, offset_ns_);
     row.t_cache_last = clock_.at(result.last_ns, offset_ns_);
-    row.wire_bytes = static_cast<std::int64_t>(result.wire_bytes);
+    // On the first node the file comes from its own disk.
+    row.wire_bytes = result.source == DistributeResult::Source::received
+                         ? static_cast<std::int64_t>(result.wire_bytes)
+                         : 0;
     row.payload_bytes = static_cast<std::int64_t>(result.payload_bytes);
     rank_.post(node_letter(row));
   }
+  if (result.source == DistributeResult::Source::held) distribution.reset();
+  return {std::move(distribution), image.digest};
 }
 
 }  // namespace vmi

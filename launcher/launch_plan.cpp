@@ -1,16 +1,18 @@
 // SPDX-License-Identifier: Apache-2.0
 // The stages of a Launch before anything moves: what there is to start, where, and from which caches.
-#include <fcntl.h>
-
-#include <algorithm>
-#include <iostream>
-
 #include "cachegen/cache/cache_file.hpp"
+#include "cachegen/guest/block_chain.hpp"
+#include "cachegen/profile/trace_file.hpp"
 #include "cachegen/support/hash.hpp"
 #include "launcher/desk.hpp"
 #include "launcher/launch.hpp"
 #include "launcher/mpi/clock.hpp"
 #include "launcher/mpi/collective.hpp"
+
+#include <algorithm>
+#include <iostream>
+
+#include <fcntl.h>
 
 namespace vmi {
 namespace {
@@ -51,25 +53,15 @@ void Launch::plan() {
   }
   agree(rank_.world(), failure, rank_.waiter(kSmallStep), "opening the record");
 
-  failure = attempt([&] {
-    const Reply reply = rank_.call(
-        ProbeEnvironment{.qemu = options_.guest.qemu,
-                                                    .accel = to_text(options_.guest.accel),
-                                                    .machine = to_text(options_.guest.machine),
-                                                    .backend = options_.backend},
-                                   kSmallStep, "its look at QEMU and libvirt");
-    environment_ = environment_of(reply);
-    node_store_.emplace(options_.node_dir);
-    node_folder_ = rank_.call(OpenNodeFolder{options_.node_dir.string()}, kSmallStep, "a folder in --node-dir").result.at("folder").get<std::string>();
-  });
-  agree(rank_.world(), failure, rank_.waiter(kSmallStep), "looking at the environment");
+  look_around();
 
   std::string told;
   failure = std::nullopt;
   if (rank_.first()) {
     failure = attempt([&] {
       for (const ImageRequest& request : options_.images) {
-        const Reply reply = rank_.call(InspectImage{request.url}, kSmallStep, "its look at image '" + request.url + "'");
+        const Reply reply =
+            rank_.call(InspectImage{request.url}, kSmallStep, "its look at image '" + request.url + "'");
         images_.push_back(plan_of(reply.result, static_cast<int>(images_.size())));
       }
     });
@@ -88,7 +80,8 @@ void Launch::plan() {
 
   const ClockOffset offset = measure_clock(rank_.layout(), rank_.waiter(kSmallStep));
   offset_ns_ = offset.offset_ns;
-  const std::vector<std::string> offsets = gather(rank_.world(), std::to_string(offset.offset_ns), 0, rank_.waiter(kSmallStep), "the clocks' offsets");
+  const std::vector<std::string> offsets = gather(rank_.world(), std::to_string(offset.offset_ns), 0,
+                                                  rank_.waiter(kSmallStep), "the clocks' offsets");
   if (desk_) {
     std::vector<std::int64_t> offsets_ns;
     for (const std::string& text : offsets) offsets_ns.push_back(std::stoll(text));
@@ -107,11 +100,48 @@ void Launch::plan() {
   }
 }
 
+void Launch::look_around() {
+  // Rank 0 chooses the accelerator for all, and warns once when it is the slow one.
+  std::string accel = to_text(options_.guest.accel);
+  const auto probe = [&] {
+    const ProbeEnvironment request{.qemu = options_.guest.qemu,
+                                   .accel = accel,
+                                   .machine = to_text(options_.guest.machine),
+                                   .backend = options_.backend};
+    environment_ = environment_of(rank_.call(request, kSmallStep, "its look at QEMU and libvirt"));
+  };
+  std::optional<Error> failure;
+  if (rank_.first()) failure = attempt(probe);
+  agree(rank_.world(), failure, rank_.waiter(kSmallStep), "looking at the environment");
+  if (rank_.first()) accel = environment_.accel;
+  broadcast(rank_.world(), accel, 0, rank_.waiter(kSmallStep), "the accelerator");
+  guest_ = options_.guest;
+  guest_.accel = parse_accel(accel);
+
+  failure = attempt([&] {
+    if (!rank_.first()) probe();
+    resolve_driver(options_.driver,
+                   {.path = environment_.qemu,
+                    .version = environment_.qemu_version,
+                    .has_vmicache = environment_.has_vmicache},
+                   options_.cache == CacheMode::cold);
+    node_store_.emplace(options_.node_dir);
+    node_folder_ =
+        rank_.call(OpenNodeFolder{options_.node_dir.string()}, kSmallStep, "a folder in --node-dir")
+            .result.at("folder")
+            .get<std::string>();
+  });
+  agree(rank_.world(), failure, rank_.waiter(kSmallStep), "looking at the environment");
+}
+
 void Launch::print_dry_run() {
   if (!rank_.first()) return;
   const PlacedVm& shown = placed_.front();
-  const std::string domain = rank_.call(Describe{environment_.backend, options_.node_dir.string(), spec_of(shown)}, kSmallStep, "a domain's description")
-                                 .result.at("text");
+  const std::string domain =
+      rank_
+          .call(Describe{environment_.backend, options_.node_dir.string(), spec_of(shown)}, kSmallStep,
+                "a domain's description")
+          .result.at("text");
   if (options_.json) {
     nlohmann::json vms = nlohmann::json::array();
     for (const PlacedVm& vm : placed_) {
@@ -120,16 +150,21 @@ void Launch::print_dry_run() {
                      {"node", rank_.layout().node_of_rank[static_cast<std::size_t>(vm.rank)]},
                      {"image", images_[static_cast<std::size_t>(vm.image)].url}});
     }
-    std::cout << nlohmann::json{{"vms", vms}, {"nodes", rank_.layout().node_keys}, {"driver", to_text(driver())}, {"domain", domain}}.dump(2) << "\n";
+    std::cout << nlohmann::json{{"vms", vms},
+                                {"nodes", rank_.layout().node_keys},
+                                {"driver", to_text(driver())},
+                                {"domain", domain}}
+                     .dump(2)
+              << "\n";
     return;
   }
-  std::cout << placed_.size() << " VMs on " << rank_.layout().nodes << " nodes, " << rank_.layout().ranks << " ranks; backend "
-            << to_text(environment_.backend) << ", accelerator " << environment_.accel << ", driver " << to_text(driver()) << ", cache "
-            << to_text(options_.cache) << "\n";
+  std::cout << placed_.size() << " VMs on " << rank_.layout().nodes << " nodes, " << rank_.layout().ranks
+            << " ranks; backend " << to_text(environment_.backend) << ", accelerator " << environment_.accel
+            << ", driver " << to_text(driver()) << ", cache " << to_text(options_.cache) << "\n";
   for (int rank = 0; rank < rank_.layout().ranks; ++rank) {
     const int node = rank_.layout().node_of_rank[static_cast<std::size_t>(rank)];
-    std::cout << "  rank " << rank << " on " << rank_.layout().node_keys[static_cast<std::size_t>(node)] << ": "
-              << std::ranges::count(placed_, rank, &PlacedVm::rank) << " VMs\n";
+    std::cout << "  rank " << rank << " on " << rank_.layout().node_keys[static_cast<std::size_t>(node)]
+              << ": " << std::ranges::count(placed_, rank, &PlacedVm::rank) << " VMs\n";
   }
   std::cout << "\n" << shown.name << ":\n" << domain << "\n";
 }
@@ -176,7 +211,8 @@ void Launch::find_caches() {
   std::string told;
   std::optional<Error> failure;
   if (rank_.first()) {
-    desk_->phase("cache", options_.cache == CacheMode::automatic ? "looking for the boot cache" : "opening the cache");
+    desk_->phase("cache",
+                 options_.cache == CacheMode::automatic ? "looking for the boot cache" : "opening the cache");
     failure = attempt([&] {
       for (ImagePlan& image : images_) {
         if (options_.cache == CacheMode::full) {
@@ -195,14 +231,23 @@ void Launch::find_caches() {
   if (!rank_.first()) images_ = nlohmann::json::parse(told).get<std::vector<ImagePlan>>();
 }
 
-nlohmann::json Launch::cache_request(const ImagePlan& image) const {
-  return {{"image", image.url},
-          {"guest", to_json(options_.guest)},
-          {"ready", options_.ready.to_text()},
-          {"quota", options_.quota},
-          {"runs", options_.profile_runs},
-          {"timeout_ms", options_.timeout.count()},
-          {"store", options_.cache_dir.string()}};
+/// Profiles write the boot trace here; its rows then go into the record.
+fs::path Launch::trace_file(const ImagePlan& image) const {
+  return node_folder_ / ("trace-" + std::to_string(image.index) + ".h5");
+}
+
+BuildRequest Launch::build_request(const ImagePlan& image) const {
+  BuildRequest request;
+  request.image = image.url;
+  request.guest = guest_;
+  request.ready = options_.ready;
+  request.net = options_.net == NetMode::user ? Net::user : Net::none;
+  request.quota = options_.quota;
+  request.runs = options_.profile_runs;
+  request.timeout = options_.timeout;
+  request.store = options_.cache_dir;
+  request.trace_out = trace_file(image);
+  return request;
 }
 
 void Launch::find_cache(ImagePlan& image) {
@@ -210,16 +255,22 @@ void Launch::find_cache(ImagePlan& image) {
   if (options_.cache == CacheMode::path) {
     image.payload = options_.cache_path;
   } else {
-    const Reply reply = rank_.call(FindCache{cache_request(image)}, longest, "the boot cache of '" + image.url + "'");
+    const Reply reply = rank_.call(FindCache{to_json(build_request(image))}, longest,
+                                   "the boot cache of '" + image.url + "'");
     image.payload = reply.result.at("path").get<std::string>();
+    if (reply.result.at("built")) desk_->journal().boot_trace(read_boot_trace(trace_file(image)));
   }
-  if (options_.verify != VerifyChoice::none) {
+  // The store's caches were sampled when they were found.
+  const bool sampled = options_.cache == CacheMode::automatic && options_.verify == VerifyChoice::sample;
+  if (options_.verify != VerifyChoice::none && !sampled) {
     const VerifyCache request{image.payload.string(), image.url, options_.verify == VerifyChoice::full};
     const nlohmann::json result = rank_.call(request, longest, "the check of the boot cache").result;
-    for (const nlohmann::json& warning : result.value("warnings", nlohmann::json::array())) log_warning(warning.get<std::string>());
+    for (const nlohmann::json& warning : result.value("warnings", nlohmann::json::array()))
+      log_warning(warning.get<std::string>());
     const std::vector<std::string> findings = result.at("findings");
     if (!findings.empty()) {
-      throw Error(ExitStatus::unusable, "cache '" + image.payload.string() + "' cannot be used with image '" + image.url + "': " + findings.front() +
+      throw Error(ExitStatus::unusable, "cache '" + image.payload.string() + "' cannot be used with image '" +
+                                            image.url + "': " + findings.front() +
                                             "; build it anew with vmicache build, or use --cache auto");
     }
   }

@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "launcher/supervisor/image_requests.hpp"
 
+#include "cachegen/build.hpp"
 #include "cachegen/cache/image.hpp"
+#include "cachegen/cache/verify.hpp"
 
 namespace vmi::supervisor {
 namespace {
@@ -26,13 +28,27 @@ nlohmann::json inspect(const InspectImage& request) {
   return json;
 }
 
-nlohmann::json find_cache(const FindCache&, const std::function<void(const std::string&)>&) {
-  throw Error(ExitStatus::environment,
-              "--cache auto is not there yet; build a cache with vmicache build and give its path");
+nlohmann::json find_cache(const FindCache& request, const std::function<void(const std::string&)>& progress) {
+  const FoundCache found = build_or_find(build_request_from_json(request.request),
+                                         [&](const BuildStep& step) { progress(step.text); });
+  return {{"path", found.path.string()}, {"built", found.built}};
 }
 
-nlohmann::json verify(const VerifyCache&, const std::function<void(const std::string&, double)>&) {
-  throw Error(ExitStatus::environment, "checking caches is not there yet; use --verify-cache none");
+nlohmann::json verify(const VerifyCache& request,
+                      const std::function<void(const std::string&, double)>& progress) {
+  BaseReader base(inspect_image(request.image_url, Deadline::after(kInspectTime)));
+  const VerifyResult result = verify_cache(
+      request.cache, &base, request.full ? VerifyMode::full : VerifyMode::sample,
+      [&](Bytes done, Bytes total) {
+        const double share = total == 0 ? -1 : static_cast<double>(done) / static_cast<double>(total);
+        progress("comparing the cache with its image: " + format_size(done) + " of " + format_size(total),
+                 share);
+      });
+  nlohmann::json json = {{"findings", nlohmann::json::array()}, {"warnings", nlohmann::json::array()}};
+  for (const Finding& finding : result.findings) {
+    json[finding.fatal ? "findings" : "warnings"].push_back(finding.text);
+  }
+  return json;
 }
 
 }  // namespace vmi::supervisor

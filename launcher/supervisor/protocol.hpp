@@ -76,7 +76,8 @@ struct Environment {
 };
 
 /// Finds the image's boot cache in the store or profiles the image; Progress events meanwhile.
-/// `request`: BuildRequest (cachegen/build.hpp). Reply's result: {"path": ...}.
+/// `request`: BuildRequest (cachegen/build.hpp). Reply's result: {"path": ..., "built": whether this request
+/// profiled it}.
 struct FindCache {
   static constexpr const char* kType = "find_cache";
   nlohmann::json request;

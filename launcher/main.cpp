@@ -1,0 +1,78 @@
+// SPDX-License-Identifier: Apache-2.0
+// vmilaunch: starts VMs on all ranks of an MPI job at once. README.md beside this file has the stages.
+#include "launcher/launch.hpp"
+#include "launcher/signals.hpp"
+
+#include <cstdlib>
+#include <iostream>
+
+namespace {
+
+using namespace vmi;
+using namespace std::chrono_literals;
+
+/// The rank that mpirun or srun gave this process, before MPI is up: what goes wrong there is said once, not
+/// by every rank.
+int early_rank() {
+  for (const char* name : {"OMPI_COMM_WORLD_RANK", "PMIX_RANK", "PMI_RANK", "SLURM_PROCID"}) {
+    if (const char* value = std::getenv(name); value != nullptr && *value != '\0') return std::atoi(value);
+  }
+  return 0;
+}
+
+/// --help, --version and --completion need no MPI and start nothing.
+bool only_prints(int argc, char** argv) {
+  for (int i = 1; i < argc && std::string(argv[i]) != "--"; ++i) {
+    const std::string word = argv[i];
+    if (word == "--help" || word == "-h") {
+      std::cout << launch_option_table().help();
+      return true;
+    }
+    if (word == "--version") {
+      std::cout << "vmilaunch " << VMI_VERSION << "\n";
+      return true;
+    }
+    if (word == "--completion" && i + 1 < argc) {
+      std::cout << completion_script(argv[i + 1], "vmilaunch", {{"", &launch_option_table()}});
+      return true;
+    }
+  }
+  return false;
+}
+
+int launch_main(int argc, char** argv) {
+  const Options given = launch_option_table().parse(argc, argv);
+  const std::size_t verbose = given.all("verbose").size();
+  log_threshold(verbose == 0 ? LogLevel::warning : verbose == 1 ? LogLevel::info : LogLevel::debug);
+  const LaunchOptions options = launch_options(given);
+
+  // The supervisor is started before MPI is: nothing may fork inside an MPI process.
+  Supervisor supervisor = Supervisor::start({.log_threshold = log_threshold()});
+  catch_signals();
+  Session session(&argc, &argv, Deadline::after(120s));
+  log_identity("vmilaunch", session.ranks() > 1 ? session.rank() : -1);
+
+  int status = 0;
+  {
+    Rank rank(options, session, supervisor, Waiter{Deadline::after(120s)});
+    Launch launch(rank, shell_quoted(Argv(argv, argv + argc)));
+    status = launch.run();
+  }
+  supervisor.shutdown(Deadline::after(10s));
+  session.finalize(Deadline::after(status == 0 ? 60s : 5s), static_cast<ExitStatus>(status));
+  return status;
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  if (const std::optional<int> status = run_as_supervisor(argc, argv)) return *status;
+  log_identity("vmilaunch");
+  try {
+    if (only_prints(argc, argv)) return 0;
+    return launch_main(argc, argv);
+  } catch (const Error& error) {
+    if (early_rank() == 0) log_error(error.what());
+    return static_cast<int>(error.status());
+  }
+}
