@@ -1,0 +1,95 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: Apache-2.0
+"""The main job: a fleet over several nodes from a base that a real NBD server serves, with and without a cache."""
+import re
+import unittest
+
+from harness import BIN, LaunchCase, image, wait_until
+
+
+class Fleet(LaunchCase):
+    VMS = 8
+
+    def serve(self, path):
+        """nbdkit with its own count of what it served; returns the URL and a function that ends it and gives the count."""
+        socket, stats = self.folder / "nbd.sock", self.folder / "nbd.stats"
+        server = self.start(["nbdkit", "--foreground", "--readonly", "--unix", socket, "--filter=stats", "file", path, f"statsfile={stats}"])
+        wait_until(socket.exists, 30, "nbdkit's socket")
+
+        def served_bytes():
+            server.process.terminate()
+            server.wait(30)
+            text = stats.read_text()
+            match = re.search(r"read: (\d+) ops, .*?, (\d+) bytes", text) or re.search(r"^read:.*?([\d.]+) (\w+)", text, re.M)
+            self.assertIsNotNone(match, text)
+            if match.re.groups == 2 and match.group(2).isdigit():
+                return int(match.group(2))
+            return float(match.group(1)) * {"bytes": 1, "KiB": 2**10, "MiB": 2**20, "GiB": 2**30}[match.group(2)]
+        return f"nbd+unix:///?socket={socket}", served_bytes
+
+    def launch(self, cache):
+        record = self.folder / "run.h5"
+        url, served_bytes = self.serve(image("tiny"))
+        self.run_command(self.vmilaunch("--image", url, "--vms", self.VMS, "--cache", cache, "--output", record, ranks=3))
+        self.assert_nothing_left()
+        return self.read_record(record), served_bytes()
+
+    def test_the_cache_takes_the_load_off_the_base(self):
+        cache = self.cache_of("tiny")
+        (tables, attributes), without = self.launch("none")
+        self.check_vms(tables, "none")
+        self.assertGreater(without, self.VMS * 10 * 2**20, "a boot reads tens of MiB")
+        (tables, attributes), with_cache = self.launch(cache)
+        self.check_vms(tables, "received")
+        print(f"base bytes served: {without:.0f} without, {with_cache:.0f} with the cache ({with_cache / without:.4%})")
+        self.assertLess(with_cache, 0.01 * without)
+        self.assertEqual(attributes["complete"], 1)
+
+    def check_vms(self, tables, source):
+        vms = tables["vms"].sort_values("rank", kind="stable")
+        self.assertEqual(len(vms), self.VMS)
+        self.assertEqual(set(vms.state), {"ready"})
+        self.assertEqual(sorted(vms.groupby("node").size()), [2, 3, 3])
+        self.assertTrue((vms.t_prepare <= vms.t_spawn).all())
+        self.assertTrue((vms.t_spawn <= vms.t_running).all())
+        self.assertTrue((vms.t_running < vms.t_ready).all())
+        self.assertTrue((vms.t_ready <= vms.t_stopped).all())
+        self.assertTrue((vms.cpu_s > 0).all())
+        nodes = tables["nodes"].sort_values("node")
+        self.assertEqual(len(nodes), 3)
+        self.assertEqual(set(nodes.cache_source[1:]), {source})
+        phases = tables["phases"].set_index("name")
+        for name in ("plan", "distribute", "start", "ready", "stop"):
+            self.assertLessEqual(phases.t_begin[name], phases.t_end[name])
+
+
+class Backends(LaunchCase):
+    def launch(self, backend):
+        record = self.folder / f"{backend}.h5"
+        self.run_command(self.vmilaunch("--image", image("tiny"), "--vms", 2, "--cache", self.cache_of("tiny"), "--backend", backend,
+                                        "--output", record))
+        self.assert_nothing_left()
+        tables, attributes = self.read_record(record)
+        self.assertEqual(set(tables["vms"].state), {"ready"})
+        self.assertEqual(attributes["backend"], backend)
+        return tables
+
+    def test_both_backends_boot_the_same_fleet(self):
+        for backend in ("libvirt", "qemu"):
+            with self.subTest(backend=backend):
+                self.launch(backend)
+
+    def test_a_second_launch_receives_nothing(self):
+        for expected in ("received", "held"):
+            record = self.folder / f"{expected}.h5"
+            self.run_command(self.vmilaunch("--image", image("tiny"), "--vms", 2, "--cache", self.cache_of("tiny"), "--ready", "none",
+                                            "--node-dir", self.node_dir, "--output", record, ranks=2))
+            tables, _ = self.read_record(record)
+            nodes = tables["nodes"].set_index("node")
+            if expected == "held":
+                self.assertEqual(list(nodes.cache_source), ["held", "held"])
+                self.assertEqual(list(nodes.wire_bytes), [0, 0])
+
+
+if __name__ == "__main__":
+    unittest.main(verbosity=2)

@@ -1,0 +1,175 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the integration tests share: real programs, real images, and the proof that nothing was left behind."""
+import os
+import pathlib
+import re
+import shutil
+import signal
+import subprocess
+import tempfile
+import time
+import unittest
+
+HERE = pathlib.Path(__file__).resolve().parent
+BIN = pathlib.Path(os.environ.get("VMI_TEST_BIN", HERE.parent.parent / "build/release/bin"))
+IMAGES = pathlib.Path(os.environ.get(
+    "VMI_TEST_IMAGES",
+    pathlib.Path(os.environ.get("XDG_CACHE_HOME", pathlib.Path.home() / ".cache")) / "vmilaunch-build/images"))
+DEADLINE = 600  # seconds, for any one command
+
+
+def image(name):
+    path = IMAGES / f"{name}.qcow2"
+    if not path.exists():
+        raise AssertionError(f"{path} is missing: run scripts/images {name}")
+    return path
+
+
+def environment(**more):
+    env = dict(os.environ, OMPI_MCA_rmaps_base_oversubscribe="1", OMPI_MCA_mpi_yield_when_idle="1", **more)
+    if os.geteuid() == 0:
+        env.update(OMPI_ALLOW_RUN_AS_ROOT="1", OMPI_ALLOW_RUN_AS_ROOT_CONFIRM="1")
+    return env
+
+
+def processes_with(text):
+    """Command lines of living processes that mention `text`, by pid."""
+    found = {}
+    for entry in pathlib.Path("/proc").iterdir():
+        if not entry.name.isdigit() or int(entry.name) == os.getpid():
+            continue
+        try:
+            command = (entry / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
+            state = (entry / "stat").read_text().rsplit(")", 1)[1].split()[0]
+        except OSError:
+            continue
+        if text in command and state != "Z":
+            found[int(entry.name)] = command
+    return found
+
+
+def wait_until(condition, seconds, what):
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        result = condition()
+        if result:
+            return result
+        time.sleep(0.05)
+    raise AssertionError(f"waited {seconds} s for {what}")
+
+
+class Running:
+    """A command in its own process group whose output goes to a file, so that a test can wait for its lines."""
+
+    def __init__(self, case, argv, env):
+        self.log = case.folder / f"out-{len(case.running)}.txt"
+        with self.log.open("wb") as out:
+            self.process = subprocess.Popen([str(word) for word in argv], stdin=subprocess.DEVNULL, stdout=out,
+                                            stderr=subprocess.STDOUT, env=env, start_new_session=True, cwd=case.folder)
+        case.running.append(self)
+
+    @property
+    def output(self):
+        return self.log.read_text(errors="replace")
+
+    def wait_for_line(self, pattern, seconds=DEADLINE):
+        def seen():
+            match = re.search(pattern, self.output)
+            if not match and self.process.poll() is not None:
+                raise AssertionError(f"ended with {self.process.returncode} before '{pattern}':\n{self.output}")
+            return match
+        return wait_until(seen, seconds, f"'{pattern}' in:\n{self.output}")
+
+    def wait(self, seconds=DEADLINE):
+        try:
+            return self.process.wait(seconds)
+        except subprocess.TimeoutExpired:
+            raise AssertionError(f"did not end within {seconds} s:\n{self.output}") from None
+
+    def children_named(self, name):
+        """Descendants of the command whose program is `name`."""
+        parents = {}
+        for entry in pathlib.Path("/proc").iterdir():
+            if entry.name.isdigit():
+                try:
+                    fields = (entry / "stat").read_text()
+                    parents[int(entry.name)] = (int(fields.rsplit(")", 1)[1].split()[1]), fields.split("(", 1)[1].rsplit(")", 1)[0])
+                except OSError:
+                    continue
+        found, frontier = [], [self.process.pid]
+        while frontier:
+            parent = frontier.pop()
+            for pid, (its_parent, program) in parents.items():
+                if its_parent == parent:
+                    frontier.append(pid)
+                    if program == name:
+                        found.append(pid)
+        return found
+
+
+class LaunchCase(unittest.TestCase):
+    """Each test has a folder of its own; at its end nothing that mentions the folder may be alive or left in memory."""
+
+    def setUp(self):
+        self.folder = pathlib.Path(tempfile.mkdtemp(prefix="vmi-"))
+        self.node_dir = pathlib.Path(tempfile.mkdtemp(prefix="vmi-node-", dir="/dev/shm"))
+        self.running = []
+        self.addCleanup(shutil.rmtree, self.folder, ignore_errors=True)
+        self.addCleanup(shutil.rmtree, self.node_dir, ignore_errors=True)
+        self.addCleanup(self.end_running)
+
+    def end_running(self):
+        for running in self.running:
+            if running.process.poll() is None:
+                os.killpg(running.process.pid, signal.SIGKILL)
+                running.process.wait()
+
+    def start(self, argv, **env):
+        return Running(self, argv, environment(**env))
+
+    def run_command(self, argv, expect=0, **env):
+        running = self.start(argv, **env)
+        status = running.wait()
+        self.assertEqual(status, expect, f"{' '.join(map(str, argv))}\n{running.output}")
+        return running.output
+
+    def vmilaunch(self, *options, ranks=None):
+        """The command of a launch whose files stay in this test's folders; with ranks, each is a node of its own."""
+        command = [BIN / "vmilaunch", "--cache-dir", self.folder / "store", "--node-dir", self.node_dir, *options]
+        if ranks is None:
+            return command
+        return ["mpirun", "-n", ranks, HERE / "as-node", *command]
+
+    def cache_of(self, name):
+        """A boot cache that is built once for all tests of one run of the suite, keyed by image and program."""
+        base = image(name)
+        folder = pathlib.Path(tempfile.gettempdir()) / f"vmi-test-caches-{os.geteuid()}"
+        folder.mkdir(mode=0o700, exist_ok=True)
+        program = (BIN / "vmicache").stat()
+        path = folder / f"{name}-{base.stat().st_mtime_ns}-{program.st_mtime_ns}-{program.st_size}.vmic"
+        if not path.exists():
+            for old in folder.glob(f"{name}-*"):
+                old.unlink(missing_ok=True)
+            temporary = self.folder / "new.vmic"
+            self.run_command([BIN / "vmicache", "build", "--image", base, "--output", temporary, "--timeout", "500s"])
+            shutil.move(temporary, path)
+        return path
+
+    def assert_nothing_left(self, seconds=10):
+        """No process that works for this test, no overlay, runtime folder or part of a cache."""
+        for place in (self.folder, self.node_dir):
+            wait_until(lambda: not processes_with(str(place)), seconds, f"the end of {processes_with(str(place))}")
+        def leftovers():
+            return [path for path in self.node_dir.rglob("*") if path.is_file() and path.parent != self.node_dir / "cache"]
+        wait_until(lambda: not leftovers(), seconds, f"the removal of {leftovers()}")
+
+    def read_record(self, path):
+        """Every table of a record as a DataFrame, and the root attributes."""
+        import h5py
+        import pandas
+        with h5py.File(path) as file:
+            tables = {name: pandas.DataFrame(file[name][:]) for name in file}
+            for table in tables.values():
+                for column in table.select_dtypes(object):
+                    table[column] = table[column].str.decode("utf-8")
+            return tables, dict(file.attrs)
