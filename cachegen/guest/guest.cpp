@@ -118,6 +118,12 @@ void check_guest(const GuestSpec& guest) {
   if (guest.kernel.empty() && !guest.append.empty()) {
     throw Error(ExitStatus::usage, "kernel arguments need a kernel; give --kernel too");
   }
+  if (guest.machine == Machine::microvm && guest.kernel.empty() && guest.firmware.empty()) {
+    throw Error(
+        ExitStatus::usage,
+        "machine microvm's own firmware boots no disks; give --kernel, or --firmware with a SeaBIOS for it "
+        "(Debian: /usr/share/seabios/bios-microvm.bin)");
+  }
   check_readable(guest.firmware, "firmware");
   check_readable(guest.kernel, "kernel");
   check_readable(guest.initrd, "initrd");

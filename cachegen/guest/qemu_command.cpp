@@ -40,7 +40,9 @@ void add_machine(Builder& command, const GuestSpec& guest) {
   command.add("-machine",
               to_text(guest.machine) + (microvm ? "" : ",usb=off,vmport=off") + ",dump-guest-core=off");
   if (microvm) command.add("-global", "virtio-mmio.force-legacy=false");
-  // TCG keeps translated code up to a quarter of the memory by default; 64 VMs on a node cannot afford that.
+  // TCG keeps all code that it ever translated, up to 1 GiB. With 64 MiB a Debian boot took no more CPU time
+  // and half the memory (331 instead of 647 MiB when the login prompt came); with 32 MiB a third more CPU
+  // time.
   command.add("-accel", guest.accel == Accel::kvm ? "kvm" : "tcg,tb-size=64");
   if (!guest.cpu_model.empty()) command.add("-cpu", guest.cpu_model);
   command.add("-m", std::to_string(guest.memory / MiB) + "M");

@@ -86,6 +86,7 @@ TEST_CASE("guests that cannot start are refused with the reason") {
   CHECK_THROWS_WITH(check_guest({.append = "quiet"}), Catch::Contains("--kernel"));
   CHECK_THROWS_WITH(check_guest({.kernel = "/no/such/kernel"}),
                     Catch::Contains("/no/such/kernel") && Catch::Contains("No such file"));
+  CHECK_THROWS_WITH(check_guest({.machine = Machine::microvm}), Catch::Contains("bios-microvm.bin"));
   CHECK_THROWS_WITH(check_guest({.memory = 4 * KiB}), Catch::Contains("4 KiB"));
 }
 

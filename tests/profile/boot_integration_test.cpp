@@ -115,6 +115,20 @@ TEST_CASE("a progress callback that throws ends the boot and leaves nothing") {
   CHECK(fs::is_empty("/proc/self/task/" + std::to_string(getpid()) + "/children") == true);
 }
 
+TEST_CASE("a guest that powers itself off is ready by exit, and a failure by any other readiness") {
+  const TempFolder disks(temp_root(), "vmi-disks-");
+  const EmptyTemp temp;
+  ProfileOptions options = options_for(boot_sector(disks.path(), kPowerOff));
+  options.ready = ReadySpec::parse("exit");
+  const BootProfile profile = profile_boot(options);
+  CHECK(profile.working_set.extents.front().offset == 0);
+  options.ready = ReadySpec::parse("serial:x");
+  const Error error = error_of(options);
+  CHECK(error.status() == ExitStatus::vm_failed);
+  CHECK_THAT(error.what(), Catch::Contains("shut itself down before it was ready"));
+  CHECK(temp.is_empty());
+}
+
 TEST_CASE("a guest that resets itself is not ready by exit") {
   const TempFolder disks(temp_root(), "vmi-disks-");
   const EmptyTemp temp;

@@ -37,6 +37,8 @@ inline fs::path boot_sector(const fs::path& folder, const std::vector<unsigned c
 
 inline const std::vector<unsigned char> kHang = {0xfa, 0xf4, 0xeb, 0xfd};         // cli; hlt; jmp to the hlt
 inline const std::vector<unsigned char> kReset = {0xea, 0x00, 0x00, 0xff, 0xff};  // jmp ffff:0000
+/// Powers machine pc off through ACPI: port 0x604, once SeaBIOS has set it up.
+inline const std::vector<unsigned char> kPowerOff = {0xba, 0x04, 0x06, 0xb8, 0x00, 0x20, 0xef, 0xf4};
 /// Prints 'R' on the first serial port, then hangs.
 inline const std::vector<unsigned char> kSayR = {0xba, 0xf8, 0x03, 0xb0, 'R', 0xee, 0xfa, 0xf4, 0xeb, 0xfd};
 
