@@ -46,7 +46,7 @@ void print(const CacheFile& cache) {
   for (const ImageLayer& layer : cache.base().image.backing_chain) row("on", layer.url + ", " + layer.format);
   if (!cache.facts().is_object()) return;
   for (const auto& [name, value] : cache.facts().items()) {
-    if (value.is_structured() || value == "") continue;  // they are in --json
+    if (value.is_structured() || value == nlohmann::json("")) continue;  // they are in --json
     row("profile", name + " = " + (value.is_string() ? value.get<std::string>() : value.dump()));
   }
 }

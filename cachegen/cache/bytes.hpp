@@ -8,6 +8,7 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 namespace vmi {
@@ -31,7 +32,7 @@ class ByteWriter {
 
   std::size_t size() const { return bytes_.size(); }
   const std::vector<std::byte>& bytes() const { return bytes_; }
-  std::vector<std::byte> take() { return std::move(bytes_); }
+  std::vector<std::byte> take() { return std::exchange(bytes_, {}); }
 
  private:
   void integer(std::uint64_t value, int width);

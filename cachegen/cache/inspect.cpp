@@ -134,7 +134,8 @@ bool Inspection::has(Fault fault) const {
 Inspection inspect_cache(const fs::path& path) {
   Inspection result;
   result.path = path;
-  result.file = open_file(path, O_RDONLY, 0, ExitStatus::unusable);
+  // Without blocking: a FIFO is refused below rather than waited for.
+  result.file = open_file(path, O_RDONLY | O_NONBLOCK, 0, ExitStatus::unusable);
   struct stat info {};
   if (fstat(result.file.get(), &info) != 0)
     throw_errno(ExitStatus::environment, "cannot look at '" + path.string() + "'");

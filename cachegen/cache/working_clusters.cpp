@@ -9,6 +9,7 @@ namespace {
 /// Where the runs lie in the image, ascending, neighbours merged.
 std::vector<ByteRange> ranges_of(const std::vector<OrderRun>& order, Bytes cluster_bytes) {
   std::vector<ByteRange> ranges;
+  ranges.reserve(order.size());
   for (const OrderRun& run : order)
     ranges.push_back({run.cluster * cluster_bytes, run.count * cluster_bytes});
   std::ranges::sort(ranges, {}, &ByteRange::offset);

@@ -58,6 +58,19 @@ std::vector<fs::path> names_in(const fs::path& folder) {
   return names;
 }
 
+/// What a killed process left: a build without its claim, a claim renamed away, a look at the clock, the last
+/// use of what is not there.
+bool is_left_over(const fs::path& folder, const fs::path& path, std::chrono::milliseconds stale) {
+  const std::string name = path.filename();
+  std::error_code error;
+  if (const std::size_t build = name.find(kBuild); build != std::string::npos) {
+    return Claim::holder(in(folder, name.substr(0, build), kClaim)).empty();
+  }
+  if (name.find(kAbandoned) != std::string::npos) return true;
+  if (name.starts_with(kClock)) return file_system_now(folder) - fs::last_write_time(path, error) > stale;
+  return path.extension() == kUsed && !fs::exists(in(folder, path.stem(), kCache), error);
+}
+
 }  // namespace
 
 std::string CacheKey::hash() const {
@@ -180,19 +193,8 @@ std::vector<StoreEntry> Store::list() const {
 Store::Evicted Store::gc(Bytes most_bytes) {
   for (const fs::path& path : names_in(folder_)) {
     std::error_code error;
-    if (path.extension() == kClaim) {
-      Claim::clear_if_abandoned(path, times_.stale);
-    } else if (path.filename().string().find(kBuild) != std::string::npos) {
-      const std::string key = path.filename().string().substr(0, path.filename().string().find(kBuild));
-      if (Claim::holder(in(folder_, key, kClaim)).empty()) fs::remove_all(path, error);
-    } else if (path.filename().string().find(kAbandoned) != std::string::npos) {
-      fs::remove_all(path, error);
-    } else if (path.filename().string().starts_with(kClock) &&
-               file_system_now(folder_) - fs::last_write_time(path, error) > times_.stale) {
-      fs::remove(path, error);
-    } else if (path.extension() == kUsed && !fs::exists(in(folder_, path.stem(), kCache), error)) {
-      fs::remove(path, error);
-    }
+    if (path.extension() == kClaim) Claim::clear_if_abandoned(path, times_.stale);
+    if (is_left_over(folder_, path, times_.stale)) fs::remove_all(path, error);
   }
   Evicted result;
   bool full = false;

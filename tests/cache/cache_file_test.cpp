@@ -73,6 +73,8 @@ TEST_CASE("files that are no caches are refused as such") {
   CHECK_THAT(refusal(other), Catch::Contains("no boot cache"));
   CHECK_THAT(refusal("/no/such/file"), Catch::Contains("No such file"));
   CHECK_THAT(refusal(fixture.folder.path()), Catch::Contains("not a file"));
+  REQUIRE(mkfifo((fixture.folder.path() / "fifo").c_str(), 0600) == 0);
+  CHECK_THAT(refusal(fixture.folder.path() / "fifo"), Catch::Contains("not a file"));
 }
 
 TEST_CASE("a cache with random damage is refused or read, and never does worse") {
