@@ -10,10 +10,10 @@ namespace vmi {
 void Pace::nap(int wake_fd) {
   using std::chrono::microseconds;
   const auto still = std::chrono::duration_cast<microseconds>(Clock::now() - last_);
-  if (still < microseconds(40)) {
+  if (still < microseconds(30)) {
     sched_yield();
   } else {
-    sleep_for(std::clamp(still / 3, microseconds(20), microseconds(1000)), wake_fd);
+    sleep_for(std::clamp(still / 3, microseconds(30), microseconds(1000)), wake_fd);
   }
 }
 
