@@ -2,6 +2,7 @@
 #include "launcher/mpi/session.hpp"
 
 #include "cachegen/support/log.hpp"
+#include "launcher/mpi/agree.hpp"
 #include "launcher/mpi/nodes.hpp"
 #include "launcher/mpi/watchdog.hpp"
 
@@ -45,7 +46,10 @@ Session::~Session() {
 void Session::finalize(Deadline deadline, ExitStatus status) {
   // Announcements that come now have nobody left to stop; reading them keeps MPI's queues clean.
   const Waiter waiter{deadline, [this] { control_->poll(); }};
-  barrier(closing_, waiter, "all ranks to end");
+  if (const auto failure = attempt([&] { barrier(closing_, waiter, "all ranks to end"); })) {
+    log_error(failure->what());
+    MPI_Abort(MPI_COMM_WORLD, static_cast<int>(status));
+  }
   control_->poll();
   const std::size_t left = settle_abandoned_requests();
   if (left > 0) log_debug(std::to_string(left) + " MPI operations were given up");

@@ -13,7 +13,9 @@ class Session {
   Session(int* argc, char*** argv, Deadline deadline);
   Session(const Session&) = delete;
   Session& operator=(const Session&) = delete;
-  /// Without finalize() before it, all ranks are aborted: somebody would wait for this one for ever.
+  /// Without finalize() before it, all ranks are aborted: somebody would wait for this one for ever. That
+  /// ends this process too, so that a `main` makes its session outside of the try block whose errors it
+  /// prints.
   ~Session();
 
   int rank() const { return world_.rank(); }
@@ -23,8 +25,8 @@ class Session {
   const Comm& aftermath() const { return aftermath_; }
   Control& control() { return *control_; }
 
-  /// Waits for all ranks, then leaves MPI. Throws Error(timed_out) when some rank does not come; should
-  /// MPI_Finalize itself hang, the process ends with `status`.
+  /// Waits for all ranks, then leaves MPI. When some rank does not come, or MPI_Finalize itself hangs, says
+  /// so and ends the process with `status`, in the first case all others with it.
   void finalize(Deadline deadline, ExitStatus status = ExitStatus::timed_out);
 
  private:

@@ -229,6 +229,7 @@ void print_table(const nlohmann::json& result) {
 
 int main(int argc, char** argv) {
   using namespace vmi;
+  std::optional<Session> session;
   try {
     const OptionTable table = option_table();
     const Options options = table.parse(argc, argv);
@@ -236,15 +237,15 @@ int main(int argc, char** argv) {
       std::fputs(table.help().c_str(), stdout);
       return 0;
     }
-    Session session(&argc, &argv, Deadline::after(std::chrono::seconds(60)));
-    {
-      const nlohmann::json result = Bench(session, options).run();
-      if (session.rank() == 0) {
-        print_table(result);
-        if (options.has("json")) write_text_atomically(options.text("json"), result.dump(2) + "\n");
-      }
+    session.emplace(&argc, &argv, Deadline::after(std::chrono::seconds(60)));
+    if (session->ranks() < 2)
+      throw Error(ExitStatus::usage, "needs two ranks or more; see experiments/bench/distribution/run");
+    const nlohmann::json result = Bench(*session, options).run();
+    if (session->rank() == 0) {
+      print_table(result);
+      if (options.has("json")) write_text_atomically(options.text("json"), result.dump(2) + "\n");
     }
-    session.finalize(Deadline::after(std::chrono::seconds(30)));
+    session->finalize(Deadline::after(std::chrono::seconds(30)));
     return 0;
   } catch (const Error& error) {
     std::fprintf(stderr, "distribution_bench: %s\n", error.what());
