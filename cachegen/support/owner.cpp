@@ -31,7 +31,9 @@ std::optional<unsigned long long> start_ticks_of(int pid) {
   if (bracket == std::string::npos) return std::nullopt;
   std::istringstream fields(line.substr(bracket + 1));
   std::string field;
-  for (int number = 3; number <= 22; ++number) fields >> field;
+  fields >> field;
+  if (field == "Z" || field == "X") return std::nullopt;  // it has ended, and nobody has waited for it yet
+  for (int number = 4; number <= 22; ++number) fields >> field;
   unsigned long long ticks = 0;
   return std::istringstream(field) >> ticks ? std::optional(ticks) : std::nullopt;
 }

@@ -71,7 +71,7 @@ class Killed(LaunchCase):
     def test_the_next_launch_sweeps_what_a_killed_supervisor_left(self):
         running = self.held_launch(None)
         processes = [pid for pid, line in processes_with(str(self.node_dir)).items() if "qemu-system" in line]
-        supervisors = running.children_named("vmilaunch")
+        supervisors = running.children_named("vmi-supervisor")
         self.assertTrue(supervisors)
         for pid in [running.process.pid, *supervisors]:
             os.kill(pid, signal.SIGKILL)

@@ -1,9 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "cachegen/support/owner.hpp"
 
+#include <poll.h>
+
 #include <catch2/catch.hpp>
+#include <csignal>
 
 #include "cachegen/support/process.hpp"
+#include "cachegen/support/socket.hpp"
 
 using namespace vmi;
 
@@ -12,6 +16,9 @@ TEST_CASE("an owner is alive while its process runs and dead afterwards") {
   Child child = spawn({"sleep", "600"});
   const Owner owner = Owner::of(child.pid()).value();
   CHECK(owner.state() == Owner::State::alive);
+  child.signal(SIGKILL);
+  REQUIRE(wait_fd(child.pidfd().get(), POLLIN, Deadline::after(std::chrono::seconds(30))));
+  CHECK(owner.state() == Owner::State::dead);  // not waited for yet
   child.kill_and_reap();
   CHECK(owner.state() == Owner::State::dead);
 }
