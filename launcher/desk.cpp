@@ -27,7 +27,8 @@ NodeRow node_row(const nlohmann::json& json) {
   return row;
 }
 
-RunAttributes first_attributes(const LaunchOptions& options, const LaunchClock& clock, const std::string& command_line, int ranks) {
+RunAttributes first_attributes(const LaunchOptions& options, const LaunchClock& clock,
+                               const std::string& command_line, int ranks) {
   RunAttributes attributes;
   attributes.program_version = VMI_VERSION;
   attributes.command_line = command_line;
@@ -64,7 +65,8 @@ nlohmann::json node_letter(const NodeRow& row) {
 Desk::Desk(const LaunchOptions& options, const LaunchClock& clock, const std::string& command_line, int ranks)
     : clock_(clock),
       journal_(Journal::create(options.output, first_attributes(options, clock, command_line, ranks))),
-      progress_("vmilaunch", !options.json) {}
+      progress_("vmilaunch", !options.json) {
+}
 
 void Desk::plan(std::vector<VmRow> vms) {
   for (VmRow& vm : vms) {
@@ -106,7 +108,9 @@ void Desk::take(int rank, const nlohmann::json& letter) {
   }
 }
 
-void Desk::tick() { journal_.tick(); }
+void Desk::tick() {
+  journal_.tick();
+}
 
 std::string Desk::counters() const {
   if (!fleet_ || phases_.empty()) return "";

@@ -1,14 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
-#include <nlohmann/json.hpp>
+#include "cachegen/support/progress_line.hpp"
+#include "launcher/fleet.hpp"
+#include "launcher/launch_options.hpp"
+#include "launcher/record/journal.hpp"
+
 #include <string>
 #include <vector>
 
-#include "launcher/fleet.hpp"
-#include "launcher/launch_options.hpp"
-#include "cachegen/support/progress_line.hpp"
-#include "launcher/record/journal.hpp"
+#include <nlohmann/json.hpp>
 
 namespace vmi {
 

@@ -39,7 +39,8 @@ std::optional<VmRow> Fleet::apply(const Event& event, const LaunchClock& clock, 
   const std::optional<int> index = index_of(event);
   if (!index) return std::nullopt;
   if (*index < 0 || *index >= size()) {
-    throw Error(ExitStatus::environment, "a supervisor spoke of VM number " + std::to_string(*index) + ", which this launch does not have");
+    throw Error(ExitStatus::environment, "a supervisor spoke of VM number " + std::to_string(*index) +
+                                             ", which this launch does not have");
   }
   Vm& vm = vms_[static_cast<std::size_t>(*index)];
   VmRow known;
@@ -82,7 +83,9 @@ std::optional<VmRow> Fleet::apply(const Event& event, const LaunchClock& clock, 
 }
 
 bool Fleet::all_failures_timed_out() const {
-  return failed_ > 0 && std::ranges::all_of(vms_, [](const Vm& vm) { return vm.row.state != vm_state::failed || vm.timed_out; });
+  return failed_ > 0 && std::ranges::all_of(vms_, [](const Vm& vm) {
+           return vm.row.state != vm_state::failed || vm.timed_out;
+         });
 }
 
 }  // namespace vmi

@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
-#include <optional>
-#include <string>
-#include <vector>
-
 #include "launcher/launch_clock.hpp"
 #include "launcher/record/record.hpp"
 #include "launcher/supervisor/protocol.hpp"
+
+#include <optional>
+#include <string>
+#include <vector>
 
 namespace vmi {
 
@@ -22,8 +22,9 @@ class Fleet {
 
   explicit Fleet(std::vector<VmRow> planned);
 
-  /// Takes in an event of a rank to whose clock `offset_ns` is added to get rank 0's. Returns the fields that it made known, for
-  /// the journal, or nothing for events that concern no VM. An index outside the fleet is Error(environment).
+  /// Takes in an event of a rank to whose clock `offset_ns` is added to get rank 0's. Returns the fields that
+  /// it made known, for the journal, or nothing for events that concern no VM. An index outside the fleet is
+  /// Error(environment).
   std::optional<VmRow> apply(const Event& event, const LaunchClock& clock, std::int64_t offset_ns);
 
   const std::vector<Vm>& vms() const { return vms_; }

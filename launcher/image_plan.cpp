@@ -4,9 +4,12 @@
 namespace vmi {
 
 void to_json(nlohmann::json& json, const ImagePlan& image) {
-  json = {{"index", image.index},     {"url", image.url},
-          {"format", image.format},   {"virtual_bytes", image.virtual_bytes},
-          {"payload", image.payload.string()}, {"digest", image.digest},
+  json = {{"index", image.index},
+          {"url", image.url},
+          {"format", image.format},
+          {"virtual_bytes", image.virtual_bytes},
+          {"payload", image.payload.string()},
+          {"digest", image.digest},
           {"payload_bytes", image.payload_bytes},
           {"metadata_bytes", image.metadata_bytes}};
 }

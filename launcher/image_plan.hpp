@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
-#include <nlohmann/json.hpp>
+#include "cachegen/support/file.hpp"
+
 #include <string>
 #include <vector>
 
-#include "cachegen/support/file.hpp"
+#include <nlohmann/json.hpp>
 
 namespace vmi {
 
@@ -18,12 +19,12 @@ struct ImagePlan {
 
   /// The file that goes to the nodes: the boot cache, or with --cache full the image itself; empty: neither.
   fs::path payload;
-  std::string digest;      ///< of the payload
+  std::string digest;  ///< of the payload
   Bytes payload_bytes = 0;
   Bytes metadata_bytes = 0;  ///< prefix of the payload that suffices to open it
 
   std::vector<std::uint64_t> hashes;  ///< chunk_hashes() of the payload; on rank 0, not told
-  bool single_local_file = false;  ///< the image is one file on rank 0's node; not told
+  bool single_local_file = false;     ///< the image is one file on rank 0's node; not told
 
   fs::path local;  ///< the payload as this rank's VMs open it; not told, found by each node
 };

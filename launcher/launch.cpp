@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "launcher/launch.hpp"
 
-#include <algorithm>
-#include <cstdlib>
-#include <ctime>
-
 #include "launcher/desk.hpp"
 #include "launcher/mpi/clock.hpp"
 #include "launcher/mpi/collective.hpp"
 #include "launcher/summary.hpp"
+
+#include <algorithm>
+#include <cstdlib>
+#include <ctime>
 
 namespace vmi {
 namespace {
@@ -31,7 +31,11 @@ Deadline::Clock::duration job_time_left() {
 }  // namespace
 
 Launch::Launch(Rank& rank, std::string command_line)
-    : rank_(rank), options_(rank.options()), command_line_(std::move(command_line)), clock_(LaunchClock::start()) {}
+    : rank_(rank),
+      options_(rank.options()),
+      command_line_(std::move(command_line)),
+      clock_(LaunchClock::start()) {
+}
 
 Launch::~Launch() = default;
 
@@ -56,14 +60,16 @@ void Launch::start() {
   if (desk_) desk_->phase("start", "starting");
   barrier(rank_.world(), rank_.waiter(kSmallStep), "all ranks to be ready to start");
   const ResumeAll resume{.ready_timeout_ms = options_.timeout.count()};
-  agree(rank_.world(), attempt([&] { rank_.call(resume, kSmallStep, "VMs to be resumed"); }), rank_.waiter(kSmallStep), "starting the VMs");
+  agree(rank_.world(), attempt([&] { rank_.call(resume, kSmallStep, "VMs to be resumed"); }),
+        rank_.waiter(kSmallStep), "starting the VMs");
 }
 
 void Launch::wait_ready() {
   if (desk_) desk_->phase("ready", "waiting for " + options_.ready.to_text());
   // The supervisor fails a VM that is late; the minute is for its word to come through.
   const auto longest = options_.timeout + 60s;
-  wait_until([&] { return rank_.vms().all_decided(); }, rank_.waiter(longest), [] { return "VMs to get ready"; });
+  wait_until([&] { return rank_.vms().all_decided(); }, rank_.waiter(longest),
+             [] { return "VMs to get ready"; });
   barrier(rank_.world(), rank_.waiter(longest), "all ranks' VMs to get ready");
   if (desk_) desk_->end_phase();
 }
@@ -71,7 +77,8 @@ void Launch::wait_ready() {
 void Launch::hold() {
   if (desk_) desk_->phase("hold", "holding the VMs until a signal or the end of the job");
   const Deadline job_end = Deadline::after(job_time_left());
-  wait_until([&] { return job_end.passed(); }, rank_.waiter(job_time_left() + 60s), [] { return "the end of the job"; });
+  wait_until([&] { return job_end.passed(); }, rank_.waiter(job_time_left() + 60s),
+             [] { return "the end of the job"; });
 }
 
 void Launch::run_command() {
@@ -84,10 +91,13 @@ void Launch::run_command() {
     failure = attempt([&] {
       const fs::path hosts = node_folder_ / "hosts";
       write_text_atomically(hosts, hosts_text(desk_->fleet(), rank_.layout()));
-      rank_.call(RunCommand{*options_.command, {{"VMILAUNCH_HOSTS", hosts.string()}}}, kSmallStep, "the command to start");
-      wait_until([&] { return rank_.command_status().has_value(); }, rank_.waiter(job_time_left()), [] { return "the command to end"; });
+      rank_.call(RunCommand{*options_.command, {{"VMILAUNCH_HOSTS", hosts.string()}}}, kSmallStep,
+                 "the command to start");
+      wait_until([&] { return rank_.command_status().has_value(); }, rank_.waiter(job_time_left()),
+                 [] { return "the command to end"; });
     });
-    // A command that is still there when the launch ends early is told so; the supervisor ends it with the VMs.
+    // A command that is still there when the launch ends early is told so; the supervisor ends it with the
+    // VMs.
     if (failure && !rank_.command_status()) rank_.ask(SignalCommand{});
   }
   agree(rank_.world(), failure, rank_.waiter(job_time_left() + 60s), "running the command");
@@ -101,19 +111,27 @@ int Launch::end(const std::optional<Error>& failure) {
   const std::optional<Error> stop_failure = attempt([&] {
     rank_.call(StopAll{}, patience, "VMs to stop");
     rank_.post({{"final", true}});
-    wait_until([&] { return rank_.all_posted(); }, rank_.waiter(patience), [] { return "rank 0 to take the last messages"; });
+    wait_until([&] { return rank_.all_posted(); }, rank_.waiter(patience),
+               [] { return "rank 0 to take the last messages"; });
     if (desk_) {
-      wait_until([&] { return desk_->finals() == rank_.layout().ranks; }, rank_.waiter(patience), [] { return "all ranks' last messages"; });
+      wait_until([&] { return desk_->finals() == rank_.layout().ranks; }, rank_.waiter(patience),
+                 [] { return "all ranks' last messages"; });
     }
   });
   // When the launch failed, ranks that are gone cannot say their last; that is no second failure.
   if (stop_failure && !failure) log_error(stop_failure->what());
 
-  std::int64_t status = static_cast<std::int64_t>(failure ? failure->status() : stop_failure ? stop_failure->status() : ExitStatus::ok);
+  std::int64_t status = static_cast<std::int64_t>(failure        ? failure->status()
+                                                  : stop_failure ? stop_failure->status()
+                                                                 : ExitStatus::ok);
   if (!desk_ && rank_.first() && failure) log_error(failure->what());
-  if (desk_) status = conclude(*desk_, options_, rank_.layout(), failure ? failure : stop_failure, rank_.command_status(), clock_);
+  if (desk_)
+    status = conclude(*desk_, options_, rank_.layout(), failure ? failure : stop_failure,
+                      rank_.command_status(), clock_);
   if (!failure && !stop_failure) {
-    const std::optional<Error> shared = attempt([&] { status = all_max(rank_.world(), desk_ ? status : 0, rank_.waiter(kCalmEnd), "the exit status"); });
+    const std::optional<Error> shared = attempt([&] {
+      status = all_max(rank_.world(), desk_ ? status : 0, rank_.waiter(kCalmEnd), "the exit status");
+    });
     if (shared) log_error(shared->what());
   } else if (options_.command && !desk_) {
     status = static_cast<std::int64_t>(exit_status_with_command(static_cast<ExitStatus>(status)));

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "launcher/launch_clock.hpp"
 
+#include "cachegen/support/units.hpp"
+
 #include <cstdio>
 #include <ctime>
-
-#include "cachegen/support/units.hpp"
 
 namespace vmi {
 
@@ -29,6 +29,8 @@ LaunchClock LaunchClock::of(std::int64_t zero_ns) {
   return clock;
 }
 
-double LaunchClock::now() const { return at(monotonic_ns()); }
+double LaunchClock::now() const {
+  return at(monotonic_ns());
+}
 
 }  // namespace vmi

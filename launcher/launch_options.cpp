@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "launcher/launch_options.hpp"
 
-#include <unistd.h>
+#include "cachegen/support/error.hpp"
+#include "cachegen/support/file.hpp"
 
 #include <algorithm>
 #include <charconv>
@@ -9,13 +10,14 @@
 #include <ctime>
 #include <regex>
 
-#include "cachegen/support/error.hpp"
-#include "cachegen/support/file.hpp"
+#include <unistd.h>
 
 namespace vmi {
 namespace {
 
-Error usage(const std::string& message) { return {ExitStatus::usage, message}; }
+Error usage(const std::string& message) {
+  return {ExitStatus::usage, message};
+}
 
 std::string environment(const char* name) {
   const char* value = std::getenv(name);
@@ -46,21 +48,23 @@ ImageRequest parse_image(const std::string& text) {
   const std::size_t scheme = text.find("://");
   const bool in_authority = scheme != std::string::npos && text.find('/', scheme + 3) == std::string::npos &&
                             text.find(':', scheme + 3) == colon;
-  if (colon == std::string::npos || colon == 0 || colon == scheme || in_authority || colon + 1 == text.size() ||
-      text.find_first_not_of("0123456789", colon + 1) != std::string::npos) {
+  if (colon == std::string::npos || colon == 0 || colon == scheme || in_authority ||
+      colon + 1 == text.size() || text.find_first_not_of("0123456789", colon + 1) != std::string::npos) {
     return {text, 0};
   }
   int count = 0;
   const char* const begin = text.data() + colon + 1;
   const char* const end = text.data() + text.size();
   if (std::from_chars(begin, end, count).ec != std::errc() || count < 1 || count > 1'000'000) {
-    throw usage("--image: '" + text + "': the number behind the colon is not a count of VMs from 1 to 1000000");
+    throw usage("--image: '" + text +
+                "': the number behind the colon is not a count of VMs from 1 to 1000000");
   }
   return {text.substr(0, colon), count};
 }
 
 template <typename Enum>
-Enum pick(const Options& options, const std::string& name, std::initializer_list<std::pair<const char*, Enum>> meanings) {
+Enum pick(const Options& options, const std::string& name,
+          std::initializer_list<std::pair<const char*, Enum>> meanings) {
   const std::string value = options.text(name);
   for (const auto& [word, meaning] : meanings) {
     if (value == word) return meaning;
@@ -72,23 +76,29 @@ void read_images(const Options& options, LaunchOptions& launch) {
   for (const std::string& text : options.all("image")) launch.images.push_back(parse_image(text));
   if (launch.images.empty()) throw usage("no image given; name one with --image IMG");
   launch.vms = options.has("vms") ? static_cast<int>(options.number("vms", 1, 1'000'000)) : 0;
-  launch.vms_per_node = options.has("vms-per-node") ? static_cast<int>(options.number("vms-per-node", 1, 100'000)) : 0;
-  if (launch.vms > 0 && launch.vms_per_node > 0) throw usage("--vms and --vms-per-node exclude each other; give one of them");
+  launch.vms_per_node =
+      options.has("vms-per-node") ? static_cast<int>(options.number("vms-per-node", 1, 100'000)) : 0;
+  if (launch.vms > 0 && launch.vms_per_node > 0)
+    throw usage("--vms and --vms-per-node exclude each other; give one of them");
 
-  const auto counted = std::ranges::count_if(launch.images, [](const ImageRequest& image) { return image.vms > 0; });
+  const auto counted =
+      std::ranges::count_if(launch.images, [](const ImageRequest& image) { return image.vms > 0; });
   if (counted > 0 && static_cast<std::size_t>(counted) < launch.images.size()) {
     throw usage("--image: give every image its count (IMG:COUNT) or none");
   }
   if (counted > 0) {
     int total = 0;
     for (const ImageRequest& image : launch.images) total += image.vms;
-    if (launch.vms_per_node > 0) throw usage("--vms-per-node: the images' own counts say how many VMs there are; drop one of the two");
+    if (launch.vms_per_node > 0)
+      throw usage("--vms-per-node: the images' own counts say how many VMs there are; drop one of the two");
     if (launch.vms > 0 && launch.vms != total) {
-      throw usage("--vms " + std::to_string(launch.vms) + ": the images' counts add up to " + std::to_string(total));
+      throw usage("--vms " + std::to_string(launch.vms) + ": the images' counts add up to " +
+                  std::to_string(total));
     }
     launch.vms = total;
   }
-  if (launch.vms == 0 && launch.vms_per_node == 0) throw usage("how many VMs? give --vms N or --vms-per-node N");
+  if (launch.vms == 0 && launch.vms_per_node == 0)
+    throw usage("how many VMs? give --vms N or --vms-per-node N");
 }
 
 void read_cache(const Options& options, LaunchOptions& launch) {
@@ -99,22 +109,30 @@ void read_cache(const Options& options, LaunchOptions& launch) {
     launch.cache = CacheMode::none;
   } else if (cache == "cold") {
     // The seam for the cache-enabled driver: stock QEMU cannot fill a cache under a quota.
-    throw usage("--cache cold: filling a cache while booting needs a cache-enabled QEMU, which this version does not have; use --cache auto");
+    throw usage(
+        "--cache cold: filling a cache while booting needs a cache-enabled QEMU, which this version does not "
+        "have; use --cache auto");
   } else if (cache == "full") {
     launch.cache = CacheMode::full;
   } else {
-    if (cache.empty()) throw usage("--cache: the name is empty; say auto, none, cold, full or a cache's path");
+    if (cache.empty())
+      throw usage("--cache: the name is empty; say auto, none, cold, full or a cache's path");
     launch.cache = CacheMode::path;
     launch.cache_path = fs::absolute(cache);
-    if (launch.images.size() > 1) throw usage("--cache PATH is one image's cache; with several images use --cache auto");
+    if (launch.images.size() > 1)
+      throw usage("--cache PATH is one image's cache; with several images use --cache auto");
   }
-  launch.placement = pick<Placement>(options, "cache-placement", {{"node", Placement::node}, {"shared", Placement::shared}});
-  launch.verify = pick<VerifyChoice>(options, "verify-cache",
-                                   {{"sample", VerifyChoice::sample}, {"full", VerifyChoice::full}, {"none", VerifyChoice::none}});
+  launch.placement =
+      pick<Placement>(options, "cache-placement", {{"node", Placement::node}, {"shared", Placement::shared}});
+  launch.verify = pick<VerifyChoice>(
+      options, "verify-cache",
+      {{"sample", VerifyChoice::sample}, {"full", VerifyChoice::full}, {"none", VerifyChoice::none}});
   launch.quota = options.size("quota");
-  if (launch.quota == 0) throw usage("--quota: a cache needs room; use --cache none for a launch without one");
+  if (launch.quota == 0)
+    throw usage("--quota: a cache needs room; use --cache none for a launch without one");
   launch.profile_runs = static_cast<int>(options.number("runs", 1, 100));
-  launch.cache_dir = fs::absolute(options.given("cache-dir").value_or((user_cache_folder() / "store").string()));
+  launch.cache_dir =
+      fs::absolute(options.given("cache-dir").value_or((user_cache_folder() / "store").string()));
   launch.node_dir = fs::absolute(options.given("node-dir").value_or(default_node_dir().string()));
   launch.driver = parse_driver(options.text("driver"));
 }
@@ -125,7 +143,8 @@ void read_guest(const Options& options, LaunchOptions& launch) {
   guest.accel = parse_accel(options.text("accel"));
   guest.machine = parse_machine(options.text("machine"));
   guest.memory = options.size("memory");
-  if (guest.memory < 2 * MiB) throw usage("--memory " + options.text("memory") + ": less than 2M boots nothing");
+  if (guest.memory < 2 * MiB)
+    throw usage("--memory " + options.text("memory") + ": less than 2M boots nothing");
   guest.cpus = static_cast<int>(options.number("cpus", 1, 255));
   guest.firmware = options.text("firmware");
   guest.kernel = options.text("kernel");
@@ -146,14 +165,16 @@ void read_guest_identity(const Options& options, LaunchOptions& launch) {
     } catch (const Error& error) {
       throw usage(std::string("--ssh-key: ") + error.what());
     }
-    if (!launch.ssh_key.starts_with("ssh-") && !launch.ssh_key.starts_with("ecdsa-") && !launch.ssh_key.starts_with("sk-")) {
+    if (!launch.ssh_key.starts_with("ssh-") && !launch.ssh_key.starts_with("ecdsa-") &&
+        !launch.ssh_key.starts_with("sk-")) {
       throw usage("--ssh-key: '" + *key + "' is not an OpenSSH public key; give the file that ends in .pub");
     }
   }
   launch.hostname_prefix = options.text("hostname-prefix");
   static const std::regex label("[A-Za-z0-9]([A-Za-z0-9-]{0,50})?");
   if (!std::regex_match(launch.hostname_prefix, label)) {
-    throw usage("--hostname-prefix: '" + launch.hostname_prefix + "' cannot begin a host name; use up to 50 letters, digits and hyphens");
+    throw usage("--hostname-prefix: '" + launch.hostname_prefix +
+                "' cannot begin a host name; use up to 50 letters, digits and hyphens");
   }
 }
 
@@ -176,7 +197,8 @@ void read_end(const Options& options, LaunchOptions& launch) {
   launch.hold = options.flag("hold");
   launch.command = options.command();
   if (launch.command && launch.command->empty()) throw usage("there is no command behind '--'");
-  if (launch.hold && launch.command) throw usage("--hold and a command exclude each other: VMs are kept while the command runs");
+  if (launch.hold && launch.command)
+    throw usage("--hold and a command exclude each other: VMs are kept while the command runs");
   if (launch.command && launch.ready.kind == ReadySpec::Kind::exit) {
     throw usage("--ready exit means that the VMs have ended; a command would find none");
   }
@@ -193,39 +215,122 @@ const OptionTable& launch_option_table() {
                   "Starts VMs on all ranks of an MPI job at once, from a boot cache of their image.");
     t.environment_prefix("VMILAUNCH_").config_file(user_config()).config_file("/etc/vmilaunch/config");
     t.group("What to start")
-        .add({.name = "image", .letter = 'i', .metavar = "IMG[:COUNT]", .help = "Base image: a path or any URL that QEMU opens.", .repeatable = true})
-        .add({.name = "vms", .letter = 'n', .metavar = "N", .help = "VMs in all, spread evenly over the nodes."})
+        .add({.name = "image",
+              .letter = 'i',
+              .metavar = "IMG[:COUNT]",
+              .help = "Base image: a path or any URL that QEMU opens.",
+              .repeatable = true})
+        .add({.name = "vms",
+              .letter = 'n',
+              .metavar = "N",
+              .help = "VMs in all, spread evenly over the nodes."})
         .add({.name = "vms-per-node", .metavar = "N", .help = "VMs on each node, instead of --vms."})
-        .add({.name = "memory", .letter = 'm', .metavar = "SIZE", .default_value = "512M", .help = "Memory of each VM."})
-        .add({.name = "cpus", .letter = 'c', .metavar = "N", .default_value = "1", .help = "Virtual CPUs of each VM."})
-        .add({.name = "machine", .metavar = "TYPE", .default_value = "pc", .help = "QEMU machine type.", .choices = {"pc", "q35", "microvm"}})
-        .add({.name = "accel", .metavar = "ACCEL", .default_value = "auto", .help = "Accelerator; auto takes KVM where it works.", .choices = {"auto", "kvm", "tcg"}})
-        .add({.name = "qemu", .metavar = "PATH", .default_value = "qemu-system-x86_64", .help = "QEMU to run."})
-        .add({.name = "kernel", .metavar = "FILE", .help = "Boot this kernel instead of the disk's boot loader."})
+        .add({.name = "memory",
+              .letter = 'm',
+              .metavar = "SIZE",
+              .default_value = "512M",
+              .help = "Memory of each VM."})
+        .add({.name = "cpus",
+              .letter = 'c',
+              .metavar = "N",
+              .default_value = "1",
+              .help = "Virtual CPUs of each VM."})
+        .add({.name = "machine",
+              .metavar = "TYPE",
+              .default_value = "pc",
+              .help = "QEMU machine type.",
+              .choices = {"pc", "q35", "microvm"}})
+        .add({.name = "accel",
+              .metavar = "ACCEL",
+              .default_value = "auto",
+              .help = "Accelerator; auto takes KVM where it works.",
+              .choices = {"auto", "kvm", "tcg"}})
+        .add({.name = "qemu",
+              .metavar = "PATH",
+              .default_value = "qemu-system-x86_64",
+              .help = "QEMU to run."})
+        .add({.name = "kernel",
+              .metavar = "FILE",
+              .help = "Boot this kernel instead of the disk's boot loader."})
         .add({.name = "initrd", .metavar = "FILE", .help = "Initial RAM disk for --kernel."})
-        .add({.name = "append", .metavar = "ARGS", .help = "Further kernel arguments (for a disk boot, where its boot loader takes them from SMBIOS)."})
+        .add(
+            {.name = "append",
+             .metavar = "ARGS",
+             .help =
+                 "Further kernel arguments (for a disk boot, where its boot loader takes them from SMBIOS)."})
         .add({.name = "firmware", .metavar = "FILE", .help = "Firmware instead of QEMU's own."});
     t.group("Boot cache")
-        .add({.name = "cache", .metavar = "auto|none|cold|full|PATH", .default_value = "auto", .help = "auto: find or profile; none: plain overlays; cold: fill while booting; full: send the whole image; PATH: this cache."})
-        .add({.name = "cache-placement", .metavar = "WHERE", .default_value = "node", .help = "node: copied to each node; shared: used where it lies.", .choices = {"node", "shared"}})
-        .add({.name = "verify-cache", .metavar = "HOW", .default_value = "sample", .help = "Compare the cache with its base before use.", .choices = {"sample", "full", "none"}})
-        .add({.name = "quota", .metavar = "SIZE", .default_value = "256M", .help = "Most bytes that a cache file may occupy."})
-        .add({.name = "runs", .metavar = "K", .default_value = "1", .help = "Boots to profile when a cache has to be made."})
-        .add({.name = "cache-dir", .metavar = "DIR", .help = "Store of caches, shared by nodes [~/.cache/vmilaunch/store]."})
-        .add({.name = "node-dir", .metavar = "DIR", .help = "Node-local folder for cache copies and overlays [/dev/shm/vmilaunch-UID]."})
-        .add({.name = "driver", .metavar = "DRIVER", .default_value = "auto", .help = "How QEMU uses the cache.", .choices = {"auto", "vmicache", "qcow2", "copy-on-read"}});
+        .add({.name = "cache",
+              .metavar = "auto|none|cold|full|PATH",
+              .default_value = "auto",
+              .help = "auto: find or profile; none: plain overlays; cold: fill while booting; full: send the "
+                      "whole image; PATH: this cache."})
+        .add({.name = "cache-placement",
+              .metavar = "WHERE",
+              .default_value = "node",
+              .help = "node: copied to each node; shared: used where it lies.",
+              .choices = {"node", "shared"}})
+        .add({.name = "verify-cache",
+              .metavar = "HOW",
+              .default_value = "sample",
+              .help = "Compare the cache with its base before use.",
+              .choices = {"sample", "full", "none"}})
+        .add({.name = "quota",
+              .metavar = "SIZE",
+              .default_value = "256M",
+              .help = "Most bytes that a cache file may occupy."})
+        .add({.name = "runs",
+              .metavar = "K",
+              .default_value = "1",
+              .help = "Boots to profile when a cache has to be made."})
+        .add({.name = "cache-dir",
+              .metavar = "DIR",
+              .help = "Store of caches, shared by nodes [~/.cache/vmilaunch/store]."})
+        .add({.name = "node-dir",
+              .metavar = "DIR",
+              .help = "Node-local folder for cache copies and overlays [/dev/shm/vmilaunch-UID]."})
+        .add({.name = "driver",
+              .metavar = "DRIVER",
+              .default_value = "auto",
+              .help = "How QEMU uses the cache.",
+              .choices = {"auto", "vmicache", "qcow2", "copy-on-read"}});
     t.group("Guests")
-        .add({.name = "ready", .metavar = "SPEC", .default_value = "serial:login: ", .help = "When a VM is ready: serial:REGEX, agent, ssh, exit or none."})
-        .add({.name = "timeout", .metavar = "TIME", .default_value = "300s", .help = "Most time from start to ready."})
-        .add({.name = "net", .metavar = "MODE", .default_value = "none", .help = "user: a private network with an ssh port forwarded to the node's loopback.", .choices = {"none", "user"}})
-        .add({.name = "ssh-key", .metavar = "FILE", .help = "Public key that the guests' root accepts (systemd credential)."})
-        .add({.name = "hostname-prefix", .metavar = "NAME", .default_value = "vm", .help = "VM i is called NAMEi."});
+        .add({.name = "ready",
+              .metavar = "SPEC",
+              .default_value = "serial:login: ",
+              .help = "When a VM is ready: serial:REGEX, agent, ssh, exit or none."})
+        .add({.name = "timeout",
+              .metavar = "TIME",
+              .default_value = "300s",
+              .help = "Most time from start to ready."})
+        .add({.name = "net",
+              .metavar = "MODE",
+              .default_value = "none",
+              .help = "user: a private network with an ssh port forwarded to the node's loopback.",
+              .choices = {"none", "user"}})
+        .add({.name = "ssh-key",
+              .metavar = "FILE",
+              .help = "Public key that the guests' root accepts (systemd credential)."})
+        .add({.name = "hostname-prefix",
+              .metavar = "NAME",
+              .default_value = "vm",
+              .help = "VM i is called NAMEi."});
     t.group("Run")
-        .add({.name = "output", .letter = 'o', .metavar = "RUN.h5", .help = "The record [vmilaunch-JOB.h5 or vmilaunch-TIME.h5]."})
-        .add({.name = "note", .metavar = "KEY=VALUE", .help = "Attribute to keep in the record.", .repeatable = true})
+        .add({.name = "output",
+              .letter = 'o',
+              .metavar = "RUN.h5",
+              .help = "The record [vmilaunch-JOB.h5 or vmilaunch-TIME.h5]."})
+        .add({.name = "note",
+              .metavar = "KEY=VALUE",
+              .help = "Attribute to keep in the record.",
+              .repeatable = true})
         .add({.name = "hold", .help = "Keep the VMs until a signal or the job's end."})
         .add({.name = "keep-going", .help = "Go on with the other VMs when some fail."})
-        .add({.name = "backend", .metavar = "BACKEND", .default_value = "auto", .help = "What starts QEMU.", .choices = {"auto", "libvirt", "qemu"}})
+        .add({.name = "backend",
+              .metavar = "BACKEND",
+              .default_value = "auto",
+              .help = "What starts QEMU.",
+              .choices = {"auto", "libvirt", "qemu"}})
         .add({.name = "dry-run", .help = "Print the plan and one domain's XML; start nothing."})
         .add({.name = "json", .help = "Print the result as JSON."});
     return t;
@@ -245,16 +350,23 @@ LaunchOptions launch_options(const Options& options) {
 
 const char* to_text(CacheMode mode) {
   switch (mode) {
-    case CacheMode::automatic: return "auto";
-    case CacheMode::none: return "none";
-    case CacheMode::cold: return "cold";
-    case CacheMode::full: return "full";
-    case CacheMode::path: return "path";
+    case CacheMode::automatic:
+      return "auto";
+    case CacheMode::none:
+      return "none";
+    case CacheMode::cold:
+      return "cold";
+    case CacheMode::full:
+      return "full";
+    case CacheMode::path:
+      return "path";
   }
   return "?";
 }
 
-const char* to_text(Placement placement) { return placement == Placement::node ? "node" : "shared"; }
+const char* to_text(Placement placement) {
+  return placement == Placement::node ? "node" : "shared";
+}
 
 fs::path default_output() {
   if (const std::string job = environment("SLURM_JOB_ID"); !job.empty()) {

@@ -1,15 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
-#include <map>
-#include <optional>
-#include <string>
-#include <vector>
-
 #include "cachegen/guest/guest.hpp"
 #include "cachegen/guest/ready.hpp"
 #include "cachegen/support/options.hpp"
 #include "launcher/supervisor/protocol.hpp"
+
+#include <map>
+#include <optional>
+#include <string>
+#include <vector>
 
 namespace vmi {
 

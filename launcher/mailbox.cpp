@@ -11,7 +11,8 @@ constexpr int kTag = 1;
 }  // namespace
 
 Mailbox::Mailbox(const Comm& world, const Waiter& waiter)
-    : comm_(duplicate(world, waiter, "the mailbox of all ranks")), rank_(comm_.rank()) {}
+    : comm_(duplicate(world, waiter, "the mailbox of all ranks")), rank_(comm_.rank()) {
+}
 
 void Mailbox::post(std::string text) {
   if (rank_ == 0) {
@@ -20,8 +21,9 @@ void Mailbox::post(std::string text) {
   }
   auto memory = std::make_shared<std::string>(std::move(text));
   MPI_Request request = MPI_REQUEST_NULL;
-  check_mpi(MPI_Isend(memory->data(), static_cast<int>(memory->size()), MPI_CHAR, 0, kTag, comm_.get(), &request),
-            "cannot send to rank 0");
+  check_mpi(
+      MPI_Isend(memory->data(), static_cast<int>(memory->size()), MPI_CHAR, 0, kTag, comm_.get(), &request),
+      "cannot send to rank 0");
   outgoing_.emplace_back(request, std::move(memory));
 }
 
@@ -30,7 +32,8 @@ void Mailbox::start_receives() {
     int arrived = 0;
     MPI_Message message = MPI_MESSAGE_NULL;
     MPI_Status status;
-    check_mpi(MPI_Improbe(MPI_ANY_SOURCE, kTag, comm_.get(), &arrived, &message, &status), "cannot look for messages");
+    check_mpi(MPI_Improbe(MPI_ANY_SOURCE, kTag, comm_.get(), &arrived, &message, &status),
+              "cannot look for messages");
     if (arrived == 0) return;
     int size = 0;
     MPI_Get_count(&status, MPI_CHAR, &size);

@@ -1,17 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include "launcher/mpi/wait.hpp"
+
 #include <deque>
 #include <list>
 #include <optional>
 #include <string>
 
-#include "launcher/mpi/wait.hpp"
-
 namespace vmi {
 
-/// Letters from every rank to rank 0: what happened to whose VM. Nothing here waits: sends and receives are started and
-/// tested. Letters of one rank arrive in the order in which it posted them.
+/// Letters from every rank to rank 0: what happened to whose VM. Nothing here waits: sends and receives are
+/// started and tested. Letters of one rank arrive in the order in which it posted them.
 class Mailbox {
  public:
   struct Letter {

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "launcher/node_store.hpp"
 
+#include "cachegen/support/hash.hpp"
+#include "cachegen/support/log.hpp"
+
 #include <fcntl.h>
 #include <sys/stat.h>
 #include <unistd.h>
-
-#include "cachegen/support/hash.hpp"
-#include "cachegen/support/log.hpp"
 
 namespace vmi {
 namespace {
@@ -15,11 +15,15 @@ void make_private_folder(const fs::path& folder) {
   std::error_code error;
   fs::create_directories(folder.parent_path(), error);
   if (mkdir(folder.c_str(), 0700) != 0 && errno != EEXIST) {
-    throw_errno(ExitStatus::environment, "cannot make the node folder '" + folder.string() + "'; name another with --node-dir");
+    throw_errno(ExitStatus::environment,
+                "cannot make the node folder '" + folder.string() + "'; name another with --node-dir");
   }
   struct stat info {};
-  if (stat(folder.c_str(), &info) != 0 || !S_ISDIR(info.st_mode) || access(folder.c_str(), W_OK | X_OK) != 0) {
-    throw Error(ExitStatus::environment, "node folder '" + folder.string() + "' is not a folder that can be written; name another with --node-dir");
+  if (stat(folder.c_str(), &info) != 0 || !S_ISDIR(info.st_mode) ||
+      access(folder.c_str(), W_OK | X_OK) != 0) {
+    throw Error(ExitStatus::environment,
+                "node folder '" + folder.string() +
+                    "' is not a folder that can be written; name another with --node-dir");
   }
 }
 
@@ -30,7 +34,8 @@ NodeStore::NodeStore(const fs::path& node_dir) : folder_(node_dir / "cache") {
   make_private_folder(folder_);
   struct stat info {};
   if (stat(folder_.c_str(), &info) == 0 && info.st_uid != getuid()) {
-    throw Error(ExitStatus::environment, "node folder '" + folder_.string() + "' belongs to user " + std::to_string(info.st_uid) +
+    throw Error(ExitStatus::environment, "node folder '" + folder_.string() + "' belongs to user " +
+                                             std::to_string(info.st_uid) +
                                              ", not to you; name another with --node-dir");
   }
 }

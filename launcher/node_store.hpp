@@ -1,17 +1,18 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
-#include <string>
-
 #include "cachegen/support/file.hpp"
+
+#include <string>
 
 namespace vmi {
 
-/// The copies that a node holds below --node-dir: DIR/cache/<digest>, each whole and as its digest says, because a copy is
-/// published by rename only after all ranks agreed on it. They stay for later launches.
+/// The copies that a node holds below --node-dir: DIR/cache/<digest>, each whole and as its digest says,
+/// because a copy is published by rename only after all ranks agreed on it. They stay for later launches.
 class NodeStore {
  public:
-  /// Makes the folder, for this user alone. Throws Error(environment) when that fails or when it belongs to another user.
+  /// Makes the folder, for this user alone. Throws Error(environment) when that fails or when it belongs to
+  /// another user.
   explicit NodeStore(const fs::path& node_dir);
 
   fs::path path_of(const std::string& digest) const { return folder_ / digest; }

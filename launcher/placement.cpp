@@ -7,7 +7,9 @@ namespace vmi {
 namespace {
 
 /// How many of `total` things the `index`th of `places` gets when the first ones take what does not divide.
-int share(int total, int places, int index) { return total / places + (index < total % places ? 1 : 0); }
+int share(int total, int places, int index) {
+  return total / places + (index < total % places ? 1 : 0);
+}
 
 }  // namespace
 

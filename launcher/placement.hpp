@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include "launcher/launch_options.hpp"
+
 #include <string>
 #include <vector>
-
-#include "launcher/launch_options.hpp"
 
 namespace vmi {
 
@@ -16,9 +16,9 @@ struct PlacedVm {
   int rank = 0;
 };
 
-/// Spreads the VMs evenly: first over the nodes (counts differ by one at the most), then over each node's ranks.
-/// Neighbouring indices go to one rank, images in the order given.
-/// `node_of_rank[r]`: the node index of rank r, 0 .. nodes - 1.
+/// Spreads the VMs evenly: first over the nodes (counts differ by one at the most), then over each node's
+/// ranks. Neighbouring indices go to one rank, images in the order given. `node_of_rank[r]`: the node index
+/// of rank r, 0 .. nodes - 1.
 std::vector<PlacedVm> place_vms(const LaunchOptions& options, const std::vector<int>& node_of_rank);
 
 }  // namespace vmi

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "launcher/rank.hpp"
 
+#include "launcher/signals.hpp"
+
 #include <csignal>
 #include <cstring>
-
-#include "launcher/signals.hpp"
 
 namespace vmi {
 namespace {
@@ -23,7 +23,8 @@ Rank::Rank(const LaunchOptions& options, Session& session, Supervisor& superviso
       session_(session),
       supervisor_(supervisor),
       layout_(group_by_node(session.world(), start_up)),
-      mailbox_(session.world(), start_up) {}
+      mailbox_(session.world(), start_up) {
+}
 
 Waiter Rank::waiter(Deadline::Clock::duration duration) {
   return {Deadline::after(duration), [this] { pump(); }, supervisor_.fd()};
@@ -32,8 +33,9 @@ Waiter Rank::waiter(Deadline::Clock::duration duration) {
 void Rank::check_signals() {
   const int signal = pending_signal();
   if (signal == 0) return;
-  throw Error(signal == SIGINT ? ExitStatus::interrupted : ExitStatus::terminated,
-              std::string("interrupted by ") + strsignal(signal) + " (signal " + std::to_string(signal) + ")");
+  throw Error(
+      signal == SIGINT ? ExitStatus::interrupted : ExitStatus::terminated,
+      std::string("interrupted by ") + strsignal(signal) + " (signal " + std::to_string(signal) + ")");
 }
 
 void Rank::take(const Event& event) {
@@ -44,14 +46,17 @@ void Rank::take(const Event& event) {
   } else if (const auto* command = std::get_if<CommandExited>(&event)) {
     command_status_ = command->exit_status;
   } else if (const auto* interrupted = std::get_if<Interrupted>(&event)) {
-    if (!ending_) throw Error(ExitStatus::terminated, "the supervisor was ended by signal " + std::to_string(interrupted->signal));
+    if (!ending_)
+      throw Error(ExitStatus::terminated,
+                  "the supervisor was ended by signal " + std::to_string(interrupted->signal));
   } else {
     post({{"event", to_text(event)}});
     if (std::holds_alternative<VmRunning>(event)) ++vms_.running;
     if (std::holds_alternative<VmReady>(event)) ++vms_.ready;
     if (const auto* failure = std::get_if<VmFailed>(&event)) {
       ++vms_.failed;
-      const Error error(failure->timed_out ? ExitStatus::timed_out : ExitStatus::vm_failed, failure_text(*failure, layout_.hostname));
+      const Error error(failure->timed_out ? ExitStatus::timed_out : ExitStatus::vm_failed,
+                        failure_text(*failure, layout_.hostname));
       if (options_.keep_going) {
         log_warning(error.what());
       } else if (!vm_failure_) {
@@ -74,7 +79,8 @@ void Rank::pump() {
 }
 
 Reply Rank::await(std::uint64_t id, Deadline::Clock::duration duration, const std::string& what) {
-  wait_until([&] { return replies_.contains(id); }, waiter(duration), [&] { return "the supervisor: " + what; });
+  wait_until([&] { return replies_.contains(id); }, waiter(duration),
+             [&] { return "the supervisor: " + what; });
   const Reply reply = replies_.extract(id).mapped();
   return reply.checked();
 }

@@ -1,17 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
-#include <functional>
-#include <map>
-#include <optional>
-#include <string>
-
 #include "launcher/launch_options.hpp"
 #include "launcher/mailbox.hpp"
 #include "launcher/mpi/agree.hpp"
 #include "launcher/mpi/nodes.hpp"
 #include "launcher/mpi/session.hpp"
 #include "launcher/supervisor/client.hpp"
+
+#include <functional>
+#include <map>
+#include <optional>
+#include <string>
 
 namespace vmi {
 
@@ -24,11 +24,11 @@ struct LocalVms {
   bool all_decided() const { return ready + failed >= placed; }
 };
 
-/// What every stage of a launch works with on one rank: the MPI session, the supervisor, and one pump that serves both
-/// while anything is waited for.
+/// What every stage of a launch works with on one rank: the MPI session, the supervisor, and one pump that
+/// serves both while anything is waited for.
 ///
-/// pump() throws Error when this rank was signalled, when another rank announced the end, when the supervisor is gone, and,
-/// without --keep-going, when one of this rank's VMs failed.
+/// pump() throws Error when this rank was signalled, when another rank announced the end, when the supervisor
+/// is gone, and, without --keep-going, when one of this rank's VMs failed.
 class Rank {
  public:
   Rank(const LaunchOptions& options, Session& session, Supervisor& supervisor, const Waiter& start_up);

@@ -25,6 +25,8 @@ void catch_signals() {
   std::signal(SIGPIPE, SIG_IGN);
 }
 
-int pending_signal() { return first_signal; }
+int pending_signal() {
+  return first_signal;
+}
 
 }  // namespace vmi

@@ -3,7 +3,8 @@
 
 namespace vmi {
 
-/// Notes SIGINT and SIGTERM instead of dying of them; SIGPIPE is ignored. A wait's pump asks pending_signal().
+/// Notes SIGINT and SIGTERM instead of dying of them; SIGPIPE is ignored. A wait's pump asks
+/// pending_signal().
 void catch_signals();
 
 /// The first of SIGINT and SIGTERM that came since catch_signals(), or 0.

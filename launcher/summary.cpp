@@ -19,10 +19,14 @@ std::string padded(std::string text, std::size_t width) {
   return text;
 }
 
-std::string first_line(const std::string& text) { return text.substr(0, text.find('\n')); }
+std::string first_line(const std::string& text) {
+  return text.substr(0, text.find('\n'));
+}
 
 const char* outcome(const std::optional<Error>& failure, int status) {
-  if (status == static_cast<int>(ExitStatus::interrupted) || status == static_cast<int>(ExitStatus::terminated)) return "interrupted";
+  if (status == static_cast<int>(ExitStatus::interrupted) ||
+      status == static_cast<int>(ExitStatus::terminated))
+    return "interrupted";
   if (status == static_cast<int>(ExitStatus::timed_out)) return "timed_out";
   if (status == static_cast<int>(ExitStatus::vm_failed)) return "vm_failed";
   return failure ? "failed" : "ready";
@@ -51,7 +55,8 @@ std::string hosts_text(const Fleet& fleet, const NodeLayout& layout) {
   for (const Fleet::Vm& vm : fleet.vms()) {
     if (vm.row.state != vm_state::ready) continue;
     const std::string address = vm.ssh_port > 0 ? "127.0.0.1:" + std::to_string(vm.ssh_port) : "-";
-    text += vm.row.name + " " + layout.node_keys.at(static_cast<std::size_t>(vm.row.node)) + " " + address + "\n";
+    text +=
+        vm.row.name + " " + layout.node_keys.at(static_cast<std::size_t>(vm.row.node)) + " " + address + "\n";
   }
   return text;
 }
@@ -66,11 +71,13 @@ std::string Summary::to_text() const {
     }
     const std::vector<double> times = ready_times(*fleet, phases);
     if (!times.empty()) {
-      text += "  time to ready: min " + format_duration(Seconds(times.front())) + ", median " + format_duration(Seconds(median(times))) + ", max " +
-              format_duration(Seconds(times.back())) + "\n";
+      text += "  time to ready: min " + format_duration(Seconds(times.front())) + ", median " +
+              format_duration(Seconds(median(times))) + ", max " + format_duration(Seconds(times.back())) +
+              "\n";
     }
     for (const Fleet::Vm& vm : fleet->vms()) {
-      if (vm.row.state == vm_state::failed) text += "  " + vm.row.name + " failed: " + first_line(vm.row.error) + "\n";
+      if (vm.row.state == vm_state::failed)
+        text += "  " + vm.row.name + " failed: " + first_line(vm.row.error) + "\n";
     }
   }
   if (!record.empty()) text += "  record: " + record + "\n";
@@ -78,7 +85,10 @@ std::string Summary::to_text() const {
 }
 
 nlohmann::json Summary::to_json() const {
-  nlohmann::json json = {{"exit_status", exit_status}, {"error", error}, {"record", record}, {"phases_s", nlohmann::json::object()}};
+  nlohmann::json json = {{"exit_status", exit_status},
+                         {"error", error},
+                         {"record", record},
+                         {"phases_s", nlohmann::json::object()}};
   for (const PhaseRow& phase : phases) {
     if (!std::isnan(phase.t_end)) json["phases_s"][phase.name] = phase.t_end - phase.t_begin;
   }
@@ -87,7 +97,8 @@ nlohmann::json Summary::to_json() const {
   json["ready"] = fleet->ready();
   json["failed"] = fleet->failed();
   const std::vector<double> times = ready_times(*fleet, phases);
-  if (!times.empty()) json["ready_s"] = {{"min", times.front()}, {"median", median(times)}, {"max", times.back()}};
+  if (!times.empty())
+    json["ready_s"] = {{"min", times.front()}, {"median", median(times)}, {"max", times.back()}};
   json["failures"] = nlohmann::json::object();
   for (const Fleet::Vm& vm : fleet->vms()) {
     if (vm.row.state == vm_state::failed) json["failures"][vm.row.name] = vm.row.error;
@@ -95,8 +106,9 @@ nlohmann::json Summary::to_json() const {
   return json;
 }
 
-int conclude(Desk& desk, const LaunchOptions& options, const NodeLayout& layout, const std::optional<Error>& failure,
-             const std::optional<int>& command_status, const LaunchClock& clock) {
+int conclude(Desk& desk, const LaunchOptions& options, const NodeLayout& layout,
+             const std::optional<Error>& failure, const std::optional<int>& command_status,
+             const LaunchClock& clock) {
   const Fleet* fleet = desk.planned() ? &desk.fleet() : nullptr;
   ExitStatus own = ExitStatus::ok;
   if (failure) {
@@ -107,17 +119,22 @@ int conclude(Desk& desk, const LaunchOptions& options, const NodeLayout& layout,
   int status = static_cast<int>(own);
   if (options.command && !options.dry_run) {
     // CMD's status is the launch's, once it ran; that some VM failed under --keep-going is in the record.
-    status = failure ? static_cast<int>(exit_status_with_command(own)) : command_status.value_or(static_cast<int>(ExitStatus::launch_failed));
+    status = failure ? static_cast<int>(exit_status_with_command(own))
+                     : command_status.value_or(static_cast<int>(ExitStatus::launch_failed));
   }
 
-  Summary summary{.exit_status = status, .error = failure ? failure->what() : "", .record = options.output.string(), .fleet = fleet};
+  Summary summary{.exit_status = status,
+                  .error = failure ? failure->what() : "",
+                  .record = options.output.string(),
+                  .fleet = fleet};
   desk.phase("record", "writing the record");
   desk.end_phase();
   desk.progress().finish();
   summary.phases = desk.phases();
   if (failure) {
     std::string message = failure->what();
-    if (options.command) message += " (the launch's own status is " + std::to_string(static_cast<int>(own)) + ")";
+    if (options.command)
+      message += " (the launch's own status is " + std::to_string(static_cast<int>(own)) + ")";
     log_error(message);
     desk.journal().error({clock.now(), "rank 0 on " + layout.hostname, failure->what()});
   }

@@ -11,11 +11,11 @@ namespace vmi {
 /// What a command's exit status means; the man pages list the same. Codes above 125 belong to signals.
 enum class ExitStatus : int {
   ok = 0,
-  vm_failed = 1,     ///< some VM failed (vmilaunch), or a check found a difference (vmicache verify)
-  usage = 2,         ///< bad option or argument
-  unusable = 3,      ///< image or cache unusable
-  environment = 4,   ///< QEMU, libvirt, KVM, disk space, allocation too small
-  timed_out = 124,   ///< a deadline passed
+  vm_failed = 1,        ///< some VM failed (vmilaunch), or a check found a difference (vmicache verify)
+  usage = 2,            ///< bad option or argument
+  unusable = 3,         ///< image or cache unusable
+  environment = 4,      ///< QEMU, libvirt, KVM, disk space, allocation too small
+  timed_out = 124,      ///< a deadline passed
   launch_failed = 125,  ///< with CMD: the launch itself failed
   interrupted = 130,    ///< SIGINT
   terminated = 143,     ///< SIGTERM

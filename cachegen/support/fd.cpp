@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "cachegen/support/fd.hpp"
 
+#include "cachegen/support/error.hpp"
+
 #include <sys/syscall.h>
 #include <unistd.h>
-
-#include "cachegen/support/error.hpp"
 
 namespace vmi {
 
@@ -15,7 +15,8 @@ void Fd::reset(int fd) {
 
 Fd open_pidfd(int pid) {
   const long fd = syscall(SYS_pidfd_open, pid, 0);
-  if (fd < 0 && errno != ESRCH) throw_errno(ExitStatus::environment, "cannot open a descriptor of process " + std::to_string(pid));
+  if (fd < 0 && errno != ESRCH)
+    throw_errno(ExitStatus::environment, "cannot open a descriptor of process " + std::to_string(pid));
   return Fd(static_cast<int>(fd));
 }
 

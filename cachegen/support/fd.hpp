@@ -28,7 +28,8 @@ class Fd {
   int fd_ = -1;
 };
 
-/// Descriptor that becomes readable when process `pid` ends (pidfd_open(2)); empty when there is no such process.
+/// Descriptor that becomes readable when process `pid` ends (pidfd_open(2)); empty when there is no such
+/// process.
 Fd open_pidfd(int pid);
 
 /// Sends `signal` to the process behind `pidfd`; a process that has ended already is no error.

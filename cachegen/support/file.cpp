@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "cachegen/support/file.hpp"
 
-#include <fcntl.h>
-#include <sys/statvfs.h>
-#include <unistd.h>
+#include "cachegen/support/log.hpp"
 
 #include <cstdio>
 #include <cstdlib>
 
-#include "cachegen/support/log.hpp"
+#include <fcntl.h>
+#include <sys/statvfs.h>
+#include <unistd.h>
 
 namespace vmi {
 namespace {
@@ -27,8 +27,10 @@ Fd open_file(const fs::path& path, int flags, unsigned mode, ExitStatus status) 
   Fd fd(open(path.c_str(), flags | O_CLOEXEC, mode));
   if (!fd) {
     const int error_number = errno;
-    throw_errno(status, std::string((flags & O_CREAT) != 0 ? "cannot create '" : "cannot open '") + path.string() + "'",
-                error_number);
+    throw_errno(
+        status,
+        std::string((flags & O_CREAT) != 0 ? "cannot create '" : "cannot open '") + path.string() + "'",
+        error_number);
   }
   return fd;
 }
@@ -38,7 +40,9 @@ void pread_all(const Fd& file, std::span<std::byte> into, Bytes offset, const fs
     const ssize_t n = pread(file.get(), into.data(), into.size(), static_cast<off_t>(offset));
     if (n < 0 && errno == EINTR) continue;
     if (n < 0) throw_errno(ExitStatus::environment, "cannot read '" + path.string() + "'");
-    if (n == 0) throw Error(ExitStatus::environment, "'" + path.string() + "' ends at byte " + std::to_string(offset) + ", before its expected end");
+    if (n == 0)
+      throw Error(ExitStatus::environment, "'" + path.string() + "' ends at byte " + std::to_string(offset) +
+                                               ", before its expected end");
     into = into.subspan(static_cast<std::size_t>(n));
     offset += static_cast<Bytes>(n);
   }
@@ -72,7 +76,8 @@ void write_text_atomically(const fs::path& path, std::string_view text, unsigned
   try {
     const Fd fd = open_file(temporary, O_WRONLY | O_CREAT | O_TRUNC, mode);
     pwrite_all(fd, std::as_bytes(std::span(text.data(), text.size())), 0, temporary);
-    if (fsync(fd.get()) != 0) throw_errno(ExitStatus::environment, "cannot sync '" + temporary.string() + "'");
+    if (fsync(fd.get()) != 0)
+      throw_errno(ExitStatus::environment, "cannot sync '" + temporary.string() + "'");
     rename_durably(temporary, path);
   } catch (...) {
     unlink(temporary.c_str());
@@ -99,7 +104,8 @@ TempFolder::TempFolder(const fs::path& parent, std::string_view prefix) {
   std::error_code ignored;  // mkdtemp below reports the folder that matters
   fs::create_directories(parent, ignored);
   std::string name = (parent / (std::string(prefix) + "XXXXXX")).string();
-  if (mkdtemp(name.data()) == nullptr) throw_errno(ExitStatus::environment, "cannot make a temporary folder in '" + parent.string() + "'");
+  if (mkdtemp(name.data()) == nullptr)
+    throw_errno(ExitStatus::environment, "cannot make a temporary folder in '" + parent.string() + "'");
   path_ = name;
 }
 

@@ -1,22 +1,23 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include "cachegen/support/error.hpp"
+#include "cachegen/support/fd.hpp"
+#include "cachegen/support/units.hpp"
+
 #include <cstddef>
 #include <filesystem>
 #include <span>
 #include <string>
 #include <string_view>
 
-#include "cachegen/support/error.hpp"
-#include "cachegen/support/fd.hpp"
-#include "cachegen/support/units.hpp"
-
 namespace vmi {
 
 namespace fs = std::filesystem;
 
 /// open(2) with O_CLOEXEC; throws Error(status, "cannot open 'path': reason").
-Fd open_file(const fs::path& path, int flags, unsigned mode = 0644, ExitStatus status = ExitStatus::environment);
+Fd open_file(const fs::path& path, int flags, unsigned mode = 0644,
+             ExitStatus status = ExitStatus::environment);
 
 /// Reads or writes exactly the whole span at `offset`; throws Error(environment), a short read included.
 void pread_all(const Fd& file, std::span<std::byte> into, Bytes offset, const fs::path& path);

@@ -1,19 +1,21 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "cachegen/support/hash.hpp"
 
-#include <xxhash.h>
+#include "cachegen/support/file.hpp"
 
 #include <algorithm>
 #include <bit>
 #include <cstdio>
 
-#include "cachegen/support/file.hpp"
+#include <xxhash.h>
 
 namespace vmi {
 
 static_assert(std::endian::native == std::endian::little, "chunk hashes are digested as they lie in memory");
 
-std::uint64_t hash64(std::span<const std::byte> bytes) { return XXH3_64bits(bytes.data(), bytes.size()); }
+std::uint64_t hash64(std::span<const std::byte> bytes) {
+  return XXH3_64bits(bytes.data(), bytes.size());
+}
 
 std::string hash128_hex(std::span<const std::byte> bytes) {
   const XXH128_hash_t hash = XXH3_128bits(bytes.data(), bytes.size());
@@ -34,6 +36,8 @@ std::vector<std::uint64_t> chunk_hashes(const Fd& file, Bytes size) {
   return hashes;
 }
 
-std::string digest_of(std::span<const std::uint64_t> chunk_hashes) { return hash128_hex(std::as_bytes(chunk_hashes)); }
+std::string digest_of(std::span<const std::uint64_t> chunk_hashes) {
+  return hash128_hex(std::as_bytes(chunk_hashes));
+}
 
 }  // namespace vmi

@@ -1,14 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "cachegen/support/options.hpp"
 
+#include "cachegen/support/error.hpp"
+
 #include <algorithm>
-#include <boost/program_options.hpp>
 #include <charconv>
 #include <cstdlib>
 #include <fstream>
 #include <stdexcept>
 
-#include "cachegen/support/error.hpp"
+#include <boost/program_options.hpp>
 
 namespace vmi {
 namespace po = boost::program_options;
@@ -82,13 +83,15 @@ long long Options::number(const std::string& name, long long least, long long mo
   long long result = 0;
   const auto [end, status] = std::from_chars(value.data(), value.data() + value.size(), result);
   if (status != std::errc() || end != value.data() + value.size() || result < least || result > most) {
-    throw Error(ExitStatus::usage, "--" + name + ": '" + value + "' is not a whole number from " + std::to_string(least) + " to " + std::to_string(most));
+    throw Error(ExitStatus::usage, "--" + name + ": '" + value + "' is not a whole number from " +
+                                       std::to_string(least) + " to " + std::to_string(most));
   }
   return result;
 }
 
 OptionTable::OptionTable(std::string command, std::string synopsis, std::string summary)
-    : command_(std::move(command)), synopsis_(std::move(synopsis)), summary_(std::move(summary)) {}
+    : command_(std::move(command)), synopsis_(std::move(synopsis)), summary_(std::move(summary)) {
+}
 
 OptionTable& OptionTable::group(std::string heading) {
   group_ = std::move(heading);
@@ -121,9 +124,11 @@ const OptionSpec* OptionTable::find(const std::string& name) const {
   return spec == specs_.end() ? nullptr : &*spec;
 }
 
-void OptionTable::accept(Options& options, const OptionSpec& spec, std::vector<std::string> values, const std::string& where) const {
+void OptionTable::accept(Options& options, const OptionSpec& spec, std::vector<std::string> values,
+                         const std::string& where) const {
   if (options.values_.contains(spec.name)) return;  // a source of higher precedence has it
-  if (!spec.repeatable && values.size() > 1) throw Error(ExitStatus::usage, where + " is given more than once");
+  if (!spec.repeatable && values.size() > 1)
+    throw Error(ExitStatus::usage, where + " is given more than once");
   for (const std::string& value : values) {
     if (!spec.choices.empty() && std::ranges::find(spec.choices, value) == spec.choices.end()) {
       throw Error(ExitStatus::usage, where + ": '" + value + "' is not one of " + joined(spec.choices, ", "));
@@ -166,9 +171,11 @@ void OptionTable::read_config_files(Options& options) const {
       if (spec == nullptr) throw Error(ExitStatus::usage, where + ": there is no option '" + name + "'");
       const std::string value = equals == std::string::npos ? "" : trim(line.substr(equals + 1));
       if (spec->is_flag() != value.empty()) {
-        throw Error(ExitStatus::usage, where + ": '" + name + (spec->is_flag() ? "' takes no value" : "' needs a value"));
+        throw Error(ExitStatus::usage,
+                    where + ": '" + name + (spec->is_flag() ? "' takes no value" : "' needs a value"));
       }
-      accept(options, *spec, spec->is_flag() ? std::vector<std::string>{} : std::vector<std::string>{value}, where + ": " + name);
+      accept(options, *spec, spec->is_flag() ? std::vector<std::string>{} : std::vector<std::string>{value},
+             where + ": " + name);
     }
   }
 }
@@ -219,7 +226,8 @@ Options OptionTable::parse(int argc, const char* const* argv) const {
     throw Error(ExitStatus::usage, std::string(error.what()) + "; see " + command_ + " --help");
   }
   if (options.positional_.size() > most_positionals_) {
-    throw Error(ExitStatus::usage, "unexpected argument '" + options.positional_[most_positionals_] + "'; see " + command_ + " --help");
+    throw Error(ExitStatus::usage, "unexpected argument '" + options.positional_[most_positionals_] +
+                                       "'; see " + command_ + " --help");
   }
   read_environment(options);
   read_config_files(options);
@@ -230,7 +238,8 @@ std::string OptionTable::help() const {
   std::string text = "Usage: " + command_ + " " + synopsis_ + "\n" + summary_ + "\n";
   constexpr std::size_t kColumn = 30;
   const auto row = [&text](const OptionSpec& spec) {
-    std::string left = spec.letter != 0 ? std::string("  -") + spec.letter + ", --" + spec.name : "      --" + spec.name;
+    std::string left =
+        spec.letter != 0 ? std::string("  -") + spec.letter + ", --" + spec.name : "      --" + spec.name;
     if (!spec.is_flag()) left += " " + (spec.choices.empty() ? spec.metavar : joined(spec.choices, "|"));
     std::string right = spec.help;
     if (spec.repeatable && !spec.is_flag()) right += " Repeatable.";
@@ -272,7 +281,8 @@ std::string completion_script(const std::string& shell, const std::string& progr
   for (const auto& [command, table] : tables) commands += (commands.empty() ? "" : " ") + command;
   const bool has_commands = !tables.contains("");
   if (has_commands) {
-    text += "  if [ \"$COMP_CWORD\" -eq 1 ]; then COMPREPLY=($(compgen -W '" + commands + " --help --version' -- \"$word\")); return; fi\n";
+    text += "  if [ \"$COMP_CWORD\" -eq 1 ]; then COMPREPLY=($(compgen -W '" + commands +
+            " --help --version' -- \"$word\")); return; fi\n";
   }
   text += std::string("  case ") + (has_commands ? "${COMP_WORDS[1]}" : "''") + " in\n";
   for (const auto& [command, table] : tables) {
@@ -281,10 +291,12 @@ std::string completion_script(const std::string& shell, const std::string& progr
     for (const OptionSpec& spec : table->specs()) {
       names += " --" + spec.name;
       if (!spec.choices.empty()) {
-        text += "    --" + spec.name + ") COMPREPLY=($(compgen -W '" + joined(spec.choices, " ") + "' -- \"$word\")); return;;\n";
+        text += "    --" + spec.name + ") COMPREPLY=($(compgen -W '" + joined(spec.choices, " ") +
+                "' -- \"$word\")); return;;\n";
       }
     }
-    text += "    esac\n    case $word in -*) COMPREPLY=($(compgen -W '" + names + "' -- \"$word\")); return;; esac;;\n";
+    text += "    esac\n    case $word in -*) COMPREPLY=($(compgen -W '" + names +
+            "' -- \"$word\")); return;; esac;;\n";
   }
   text += "  esac\n  COMPREPLY=($(compgen -f -- \"$word\"))\n}\n";
   text += "complete -o filenames -F " + function + " " + program + "\n";

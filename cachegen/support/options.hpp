@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include "cachegen/support/units.hpp"
+
 #include <map>
 #include <optional>
 #include <string>
 #include <vector>
-
-#include "cachegen/support/units.hpp"
 
 namespace vmi {
 
@@ -19,7 +19,7 @@ struct OptionSpec {
   std::string help;                  ///< one sentence, shown by --help
   std::vector<std::string> choices;  ///< the allowed values; empty: free text
   bool repeatable = false;
-  std::string group;                 ///< heading in --help
+  std::string group;  ///< heading in --help
   bool is_flag() const { return metavar.empty(); }
 };
 
@@ -32,8 +32,8 @@ class Options {
   std::string text(const std::string& name) const;
   std::optional<std::string> given(const std::string& name) const;
   std::vector<std::string> all(const std::string& name) const;
-  Bytes size(const std::string& name) const;                            ///< errors name the option
-  std::chrono::milliseconds duration(const std::string& name) const;   ///< errors name the option
+  Bytes size(const std::string& name) const;                          ///< errors name the option
+  std::chrono::milliseconds duration(const std::string& name) const;  ///< errors name the option
   /// A whole number within [least, most]; errors name the option.
   long long number(const std::string& name, long long least, long long most) const;
 
@@ -72,7 +72,8 @@ class OptionTable {
 
  private:
   const OptionSpec* find(const std::string& name) const;
-  void accept(Options& options, const OptionSpec& spec, std::vector<std::string> values, const std::string& where) const;
+  void accept(Options& options, const OptionSpec& spec, std::vector<std::string> values,
+              const std::string& where) const;
   void read_environment(Options& options) const;
   void read_config_files(Options& options) const;
 
@@ -86,8 +87,8 @@ class OptionTable {
   std::vector<std::string> config_files_;
 };
 
-/// A shell completion script for a program made of `tables` (one per subcommand; the table of a program without
-/// subcommands has an empty key). `shell` is "bash" or "zsh".
+/// A shell completion script for a program made of `tables` (one per subcommand; the table of a program
+/// without subcommands has an empty key). `shell` is "bash" or "zsh".
 std::string completion_script(const std::string& shell, const std::string& program,
                               const std::map<std::string, const OptionTable*>& tables);
 

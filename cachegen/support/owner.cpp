@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "cachegen/support/owner.hpp"
 
-#include <unistd.h>
-
 #include <array>
 #include <fstream>
 #include <sstream>
+
+#include <unistd.h>
 
 namespace vmi {
 namespace {
@@ -69,7 +69,9 @@ Owner::State Owner::state() const {
   return start_ticks_of(pid) == start_ticks ? State::alive : State::dead;
 }
 
-void write_owner(const fs::path& folder) { write_text_atomically(folder / "owner", Owner::self().to_text() + "\n"); }
+void write_owner(const fs::path& folder) {
+  write_text_atomically(folder / "owner", Owner::self().to_text() + "\n");
+}
 
 std::optional<Owner> read_owner(const fs::path& folder) {
   std::ifstream file(folder / "owner");

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include "cachegen/support/file.hpp"
+
 #include <optional>
 #include <string>
-
-#include "cachegen/support/file.hpp"
 
 namespace vmi {
 

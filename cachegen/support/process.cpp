@@ -1,6 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "cachegen/support/process.hpp"
 
+#include "cachegen/support/log.hpp"
+#include "cachegen/support/socket.hpp"
+
+#include <algorithm>
+#include <csignal>
+#include <cstdlib>
+#include <cstring>
+
 #include <fcntl.h>
 #include <linux/close_range.h>
 #include <poll.h>
@@ -8,14 +16,6 @@
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
-
-#include <algorithm>
-#include <csignal>
-#include <cstdlib>
-#include <cstring>
-
-#include "cachegen/support/log.hpp"
-#include "cachegen/support/socket.hpp"
 
 extern char** environ;
 
@@ -40,7 +40,8 @@ std::vector<char*> pointers(std::vector<std::string>& strings) {
   return result;
 }
 
-/// Everything the child needs between fork and exec, made before the fork: there, only async-signal-safe calls are allowed.
+/// Everything the child needs between fork and exec, made before the fork: there, only async-signal-safe
+/// calls are allowed.
 struct ChildPlan {
   const char* path;
   char** argv;
@@ -66,7 +67,8 @@ void close_all_but(const std::vector<int>& sorted_keep) {
 [[noreturn]] void become(const ChildPlan& plan) {
   sigset_t none;
   sigemptyset(&none);
-  for (const int number : {SIGINT, SIGTERM, SIGPIPE, SIGCHLD, SIGHUP, SIGQUIT, SIGUSR1, SIGUSR2, SIGALRM}) signal(number, SIG_DFL);
+  for (const int number : {SIGINT, SIGTERM, SIGPIPE, SIGCHLD, SIGHUP, SIGQUIT, SIGUSR1, SIGUSR2, SIGALRM})
+    signal(number, SIG_DFL);
   sigprocmask(SIG_SETMASK, &none, nullptr);
   if (plan.new_session) setsid();
   if (plan.death_signal != 0) {
@@ -96,8 +98,9 @@ std::string shell_quoted(const Argv& argv) {
   std::string result;
   for (const std::string& word : argv) {
     if (!result.empty()) result += ' ';
-    const bool plain = !word.empty() && word.find_first_not_of("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
-                                                                "_-+=:,./@%") == std::string::npos;
+    const bool plain = !word.empty() && word.find_first_not_of(
+                                            "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
+                                            "_-+=:,./@%") == std::string::npos;
     if (plain) {
       result += word;
       continue;
@@ -126,7 +129,9 @@ std::optional<fs::path> find_program(const std::string& name) {
 
 Child spawn(const Argv& argv, const SpawnOptions& options) {
   const std::optional<fs::path> program = find_program(argv.at(0));
-  if (!program) throw Error(ExitStatus::environment, "cannot run '" + argv[0] + "': no such program; is its package installed and PATH right?");
+  if (!program)
+    throw Error(ExitStatus::environment,
+                "cannot run '" + argv[0] + "': no such program; is its package installed and PATH right?");
   log_debug("run: " + shell_quoted(argv));
 
   int pipe_fds[2];
@@ -146,7 +151,8 @@ Child spawn(const Argv& argv, const SpawnOptions& options) {
       .path = program->c_str(),
       .argv = argv_pointers.data(),
       .envp = environment_pointers.data(),
-      .stdio = {options.stdin_fd >= 0 ? options.stdin_fd : null.get(), options.stdout_fd >= 0 ? options.stdout_fd : null.get(),
+      .stdio = {options.stdin_fd >= 0 ? options.stdin_fd : null.get(),
+                options.stdout_fd >= 0 ? options.stdout_fd : null.get(),
                 options.stderr_fd >= 0 ? options.stderr_fd : STDERR_FILENO},
       .keep = &keep,
       .error_pipe = error_write.get(),
@@ -180,14 +186,17 @@ Child& Child::operator=(Child&& other) noexcept {
   return *this;
 }
 
-void Child::signal(int number) const { pidfd_kill(pidfd_, number); }
+void Child::signal(int number) const {
+  pidfd_kill(pidfd_, number);
+}
 
 std::optional<int> Child::wait(Deadline deadline) {
   if (!pidfd_) throw Error(ExitStatus::environment, "waiting for a process that was waited for already");
   if (!wait_fd(pidfd_.get(), POLLIN, deadline)) return std::nullopt;
   int status = 0;
   while (waitpid(pid_, &status, 0) < 0) {
-    if (errno != EINTR) throw_errno(ExitStatus::environment, "cannot wait for process " + std::to_string(pid_));
+    if (errno != EINTR)
+      throw_errno(ExitStatus::environment, "cannot wait for process " + std::to_string(pid_));
   }
   pidfd_.reset();
   return status;
@@ -223,7 +232,8 @@ RunResult run(const Argv& argv, Deadline deadline, const std::map<std::string, s
   const Fd err_read(err_fds[0]);
   Fd err_write(err_fds[1]);
 
-  Child child = spawn(argv, {.stdout_fd = out_write.get(), .stderr_fd = err_write.get(), .environment = environment});
+  Child child =
+      spawn(argv, {.stdout_fd = out_write.get(), .stderr_fd = err_write.get(), .environment = environment});
   out_write.reset();
   err_write.reset();
 
@@ -231,7 +241,8 @@ RunResult run(const Argv& argv, Deadline deadline, const std::map<std::string, s
   pollfd items[2] = {{out_read.get(), POLLIN, 0}, {err_read.get(), POLLIN, 0}};
   std::string* texts[2] = {&result.out, &result.err};
   const auto too_late = [&] {
-    return Error(ExitStatus::timed_out, shell_quoted(argv) + ": did not end in time" + (result.err.empty() ? "" : "; it printed: " + result.err));
+    return Error(ExitStatus::timed_out, shell_quoted(argv) + ": did not end in time" +
+                                            (result.err.empty() ? "" : "; it printed: " + result.err));
   };
   while (items[0].fd >= 0 || items[1].fd >= 0) {
     if (poll(items, 2, deadline.poll_ms()) == 0 && deadline.passed()) throw too_late();
@@ -253,7 +264,8 @@ std::string run_checked(const Argv& argv, Deadline deadline, ExitStatus status) 
   RunResult result = run(argv, deadline);
   if (result.ok()) return std::move(result.out);
   while (!result.err.empty() && result.err.back() == '\n') result.err.pop_back();
-  throw Error(status, shell_quoted(argv) + ": " + (result.err.empty() ? describe_wait_status(result.wait_status) : result.err));
+  throw Error(status, shell_quoted(argv) + ": " +
+                          (result.err.empty() ? describe_wait_status(result.wait_status) : result.err));
 }
 
 }  // namespace vmi

@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include "cachegen/support/deadline.hpp"
+#include "cachegen/support/file.hpp"
+
 #include <map>
 #include <optional>
 #include <string>
 #include <vector>
-
-#include "cachegen/support/deadline.hpp"
-#include "cachegen/support/file.hpp"
 
 namespace vmi {
 
@@ -17,13 +17,13 @@ using Argv = std::vector<std::string>;
 std::string shell_quoted(const Argv& argv);
 
 struct SpawnOptions {
-  int stdin_fd = -1;                ///< -1: /dev/null
-  int stdout_fd = -1;               ///< -1: /dev/null
-  int stderr_fd = -1;               ///< -1: inherited
-  std::vector<int> keep_fds;        ///< inherited under the same number; every other descriptor is closed
+  int stdin_fd = -1;          ///< -1: /dev/null
+  int stdout_fd = -1;         ///< -1: /dev/null
+  int stderr_fd = -1;         ///< -1: inherited
+  std::vector<int> keep_fds;  ///< inherited under the same number; every other descriptor is closed
   std::map<std::string, std::string> environment;  ///< added to the inherited one
-  bool new_session = false;         ///< setsid(2)
-  int death_signal = 0;             ///< PR_SET_PDEATHSIG; 0: none
+  bool new_session = false;                        ///< setsid(2)
+  int death_signal = 0;                            ///< PR_SET_PDEATHSIG; 0: none
 };
 
 /// A child process. Never fork inside an MPI process: the supervisor does that for it.
@@ -54,7 +54,8 @@ class Child {
   Fd pidfd_;
 };
 
-/// Starts argv[0] (looked up on PATH) without a shell. Throws Error(environment, "cannot run 'x': reason") when exec fails.
+/// Starts argv[0] (looked up on PATH) without a shell. Throws Error(environment, "cannot run 'x': reason")
+/// when exec fails.
 Child spawn(const Argv& argv, const SpawnOptions& options = {});
 
 /// "exit status 3", "killed by signal 9 (Killed)".
@@ -67,10 +68,13 @@ struct RunResult {
   bool ok() const { return wait_status == 0; }
 };
 
-/// Runs a command to its end and keeps what it printed. Throws Error(timed_out) after killing it at the deadline.
-RunResult run(const Argv& argv, Deadline deadline, const std::map<std::string, std::string>& environment = {});
+/// Runs a command to its end and keeps what it printed. Throws Error(timed_out) after killing it at the
+/// deadline.
+RunResult run(const Argv& argv, Deadline deadline,
+              const std::map<std::string, std::string>& environment = {});
 
-/// As run(), and throws Error(status, "qemu-img info x: what it printed") unless it exits 0. Returns its stdout.
+/// As run(), and throws Error(status, "qemu-img info x: what it printed") unless it exits 0. Returns its
+/// stdout.
 std::string run_checked(const Argv& argv, Deadline deadline, ExitStatus status = ExitStatus::environment);
 
 /// The full path of a program: itself when it has a slash and is executable, else the first on PATH.

@@ -1,19 +1,20 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "cachegen/support/socket.hpp"
 
+#include <cstring>
+
 #include <fcntl.h>
 #include <poll.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <unistd.h>
 
-#include <cstring>
-
 namespace vmi {
 
 void check_socket_path(const fs::path& path) {
   if (path.native().size() > kMaxSocketPath) {
-    throw Error(ExitStatus::environment, "socket path '" + path.string() + "' has " + std::to_string(path.native().size()) +
+    throw Error(ExitStatus::environment, "socket path '" + path.string() + "' has " +
+                                             std::to_string(path.native().size()) +
                                              " characters and may have " + std::to_string(kMaxSocketPath) +
                                              "; set TMPDIR or --node-dir to a shorter folder");
   }
@@ -33,9 +34,11 @@ Fd connect_unix(const fs::path& path, Deadline deadline, const Fd* owner) {
       throw_errno(ExitStatus::environment, "cannot connect to '" + path.string() + "'", error_number);
     }
     if (owner != nullptr && wait_fd(owner->get(), POLLIN, Deadline::after(std::chrono::seconds(0)))) {
-      throw Error(ExitStatus::environment, "the process that was to listen on '" + path.string() + "' has ended");
+      throw Error(ExitStatus::environment,
+                  "the process that was to listen on '" + path.string() + "' has ended");
     }
-    if (deadline.passed()) throw Error(ExitStatus::timed_out, "nobody listened on '" + path.string() + "' in time");
+    if (deadline.passed())
+      throw Error(ExitStatus::timed_out, "nobody listened on '" + path.string() + "' in time");
     // Nothing announces that a peer has begun to listen; 2 ms is far below what its start takes.
     poll(nullptr, 0, 2);
   }
@@ -57,7 +60,8 @@ void write_all(const Fd& fd, std::string_view text, Deadline deadline, std::stri
     if (n >= 0) {
       text.remove_prefix(static_cast<std::size_t>(n));
     } else if (errno == EAGAIN) {
-      if (!wait_fd(fd.get(), POLLOUT, deadline)) throw Error(ExitStatus::timed_out, std::string(peer) + " took no data in time");
+      if (!wait_fd(fd.get(), POLLOUT, deadline))
+        throw Error(ExitStatus::timed_out, std::string(peer) + " took no data in time");
     } else if (errno != EINTR) {
       throw_errno(ExitStatus::environment, "cannot send to " + std::string(peer));
     }

@@ -19,7 +19,8 @@ Fd connect_unix(const fs::path& path, Deadline deadline, const Fd* owner = nullp
 /// Waits until `fd` has `events` (POLLIN, POLLOUT); false when the deadline passed first.
 bool wait_fd(int fd, short events, Deadline deadline);
 
-/// Writes all of `text`; throws Error(timed_out) that says what was waited for, Error(environment) when the peer has gone.
+/// Writes all of `text`; throws Error(timed_out) that says what was waited for, Error(environment) when the
+/// peer has gone.
 void write_all(const Fd& fd, std::string_view text, Deadline deadline, std::string_view peer);
 
 }  // namespace vmi

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "cachegen/support/units.hpp"
 
+#include "cachegen/support/error.hpp"
+
 #include <cmath>
 #include <cstdio>
 #include <ctime>
 #include <optional>
-
-#include "cachegen/support/error.hpp"
 
 namespace vmi {
 namespace {
@@ -61,7 +61,8 @@ Bytes parse_size(std::string_view text) {
   const std::optional<double> number = take_number(rest);
   const std::optional<double> unit = number ? size_unit(lower(rest)) : std::nullopt;
   if (!unit) {
-    throw Error(ExitStatus::usage, "'" + std::string(text) + "' is not a size; write for example 4096, 64K, 256M or 2G");
+    throw Error(ExitStatus::usage,
+                "'" + std::string(text) + "' is not a size; write for example 4096, 64K, 256M or 2G");
   }
   const double bytes = *number * *unit;
   if (bytes >= 9.2e18) throw Error(ExitStatus::usage, "size '" + std::string(text) + "' is too large");
@@ -78,7 +79,11 @@ std::chrono::milliseconds parse_duration(std::string_view text) {
     while (letters < rest.size() && (rest[letters] < '0' || rest[letters] > '9')) ++letters;
     const std::string unit = lower(rest.substr(0, letters));
     rest.remove_prefix(letters);
-    const double factor = unit == "ms" ? 1 : unit == "s" || unit.empty() ? 1e3 : unit == "m" || unit == "min" ? 6e4 : unit == "h" ? 3.6e6 : 0;
+    const double factor = unit == "ms"                   ? 1
+                          : unit == "s" || unit.empty()  ? 1e3
+                          : unit == "m" || unit == "min" ? 6e4
+                          : unit == "h"                  ? 3.6e6
+                                                         : 0;
     if (!number || factor == 0) {
       any = false;
       break;
@@ -87,7 +92,8 @@ std::chrono::milliseconds parse_duration(std::string_view text) {
     any = true;
   }
   if (!any || total_ms > 1e13) {
-    throw Error(ExitStatus::usage, "'" + std::string(text) + "' is not a duration; write for example 90s, 500ms, 5m or 1h30m");
+    throw Error(ExitStatus::usage,
+                "'" + std::string(text) + "' is not a duration; write for example 90s, 500ms, 5m or 1h30m");
   }
   return std::chrono::milliseconds(std::llround(total_ms));
 }

@@ -29,8 +29,12 @@ std::string format_size(Bytes bytes);
 /// "0.27 s", "1 min 30 s", "15 ms".
 std::string format_duration(Seconds duration);
 
-constexpr Bytes round_up(Bytes value, Bytes unit) { return (value + unit - 1) / unit * unit; }
-constexpr Bytes round_down(Bytes value, Bytes unit) { return value / unit * unit; }
+constexpr Bytes round_up(Bytes value, Bytes unit) {
+  return (value + unit - 1) / unit * unit;
+}
+constexpr Bytes round_down(Bytes value, Bytes unit) {
+  return value / unit * unit;
+}
 
 /// Nanoseconds of CLOCK_MONOTONIC, the clock of every timestamp on one node.
 std::int64_t monotonic_ns();

@@ -136,10 +136,10 @@ void Distribution::State::drive(Flow& flow, const Waiter& waiter, const std::fun
     if (waiter.pump) waiter.pump();
     if (waiter.deadline.passed()) {
       const std::string peers = flow.waiting_for();
-      throw Error(ExitStatus::timed_out, "timed out distributing '" + outgoing_.payload.name + "' with " +
-                                             format_size(done()) + " of " + format_size(outgoing_.payload.size) +
-                                             (first_ ? " read" : " written") + " here, waiting for " +
-                                             (peers.empty() ? "this node's disk" : peers));
+      throw Error(ExitStatus::timed_out,
+                  "timed out distributing '" + outgoing_.payload.name + "' with " + format_size(done()) +
+                      " of " + format_size(outgoing_.payload.size) + (first_ ? " read" : " written") +
+                      " here, waiting for " + (peers.empty() ? "this node's disk" : peers));
     }
     pace.nap(waiter.wake_fd);
   }

@@ -5,10 +5,11 @@
 
 namespace vmi {
 
-/// How long to nap between two steps of a transfer: a third of the time since something last moved, so that a nap lengthens
-/// no gap by more than that, a slow link costs little processor time (its nodes may share cores with what is being
-/// started), and a fast one, whose gaps are shorter than any nap, is polled. Nothing is remembered from gap to gap: naps
-/// that follow from gaps which naps have lengthened would grow until the window of messages is what limits.
+/// How long to nap between two steps of a transfer: a third of the time since something last moved, so that a
+/// nap lengthens no gap by more than that, a slow link costs little processor time (its nodes may share cores
+/// with what is being started), and a fast one, whose gaps are shorter than any nap, is polled. Nothing is
+/// remembered from gap to gap: naps that follow from gaps which naps have lengthened would grow until the
+/// window of messages is what limits.
 class Pace {
  public:
   void moved() { last_ = Clock::now(); }

@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "launcher/fleet.hpp"
 
-#include <catch2/catch.hpp>
+#include "cachegen/support/units.hpp"
+
 #include <cmath>
 
-#include "cachegen/support/units.hpp"
+#include <catch2/catch.hpp>
 
 using namespace vmi;
 
@@ -26,9 +27,16 @@ TEST_CASE("a VM's events become its row, on the launch's clock") {
   const std::int64_t now = monotonic_ns();
   const std::int64_t offset = 5'000'000'000;  // the node's clock is 5 s ahead
 
-  fleet.apply(VmPrepared{.index = 1, .t_prepare = now + offset, .t_spawn = now + offset + 100'000'000, .ssh_port = 2222}, clock, -offset);
+  fleet.apply(
+      VmPrepared{
+          .index = 1, .t_prepare = now + offset, .t_spawn = now + offset + 100'000'000, .ssh_port = 2222},
+      clock, -offset);
   fleet.apply(VmRunning{.index = 1, .t_running = now + offset + 200'000'000}, clock, -offset);
-  const VmRow known = fleet.apply(VmReady{.index = 1, .t_ready = now + offset + 300'000'000, .ready_by = "serial"}, clock, -offset).value();
+  const VmRow known =
+      fleet
+          .apply(VmReady{.index = 1, .t_ready = now + offset + 300'000'000, .ready_by = "serial"}, clock,
+                 -offset)
+          .value();
 
   CHECK(known.name == "vm1");
   CHECK(known.state == vm_state::ready);

@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "launcher/launch_options.hpp"
 
-#include <catch2/catch.hpp>
+#include "cachegen/support/error.hpp"
+
 #include <cstdlib>
 #include <fstream>
 
-#include "cachegen/support/error.hpp"
+#include <catch2/catch.hpp>
 
 using namespace vmi;
 
@@ -65,12 +66,30 @@ TEST_CASE("numbers of VMs that contradict each other are refused") {
 
 TEST_CASE("bad values are refused with the option's name") {
   const std::vector<std::pair<const char*, const char*>> bad = {
-      {"--memory", "lots"},      {"--memory", "1K"},       {"--cpus", "0"},           {"--machine", "amiga"},
-      {"--accel", "hvf"},        {"--cache-placement", "x"}, {"--verify-cache", "x"}, {"--quota", "0"},
-      {"--quota", "-1M"},        {"--driver", "floppy"},   {"--ready", "sometime"},   {"--ready", "serial:("},
-      {"--timeout", "0"},        {"--timeout", "soon"},    {"--net", "bridge"},       {"--ssh-key", "/no/such/key"},
-      {"--ssh-key", "/etc/passwd"}, {"--hostname-prefix", "a b"}, {"--hostname-prefix", "-x"}, {"--note", "novalue"},
-      {"--backend", "xen"},      {"--initrd", "x"},        {"--runs", "0"},           {"--vms-per-node", "x"},
+      {"--memory", "lots"},
+      {"--memory", "1K"},
+      {"--cpus", "0"},
+      {"--machine", "amiga"},
+      {"--accel", "hvf"},
+      {"--cache-placement", "x"},
+      {"--verify-cache", "x"},
+      {"--quota", "0"},
+      {"--quota", "-1M"},
+      {"--driver", "floppy"},
+      {"--ready", "sometime"},
+      {"--ready", "serial:("},
+      {"--timeout", "0"},
+      {"--timeout", "soon"},
+      {"--net", "bridge"},
+      {"--ssh-key", "/no/such/key"},
+      {"--ssh-key", "/etc/passwd"},
+      {"--hostname-prefix", "a b"},
+      {"--hostname-prefix", "-x"},
+      {"--note", "novalue"},
+      {"--backend", "xen"},
+      {"--initrd", "x"},
+      {"--runs", "0"},
+      {"--vms-per-node", "x"},
   };
   for (const auto& [option, value] : bad) {
     CAPTURE(option, value);

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "launcher/node_store.hpp"
 
-#include <fcntl.h>
+#include "cachegen/support/hash.hpp"
 
-#include <catch2/catch.hpp>
 #include <vector>
 
-#include "cachegen/support/hash.hpp"
+#include <catch2/catch.hpp>
+#include <fcntl.h>
 
 using namespace vmi;
 
@@ -45,5 +45,6 @@ TEST_CASE("a copy that was damaged is not held any more") {
 }
 
 TEST_CASE("a node folder that cannot be made is named") {
-  CHECK_THROWS_WITH(NodeStore("/proc/nothing"), Catch::Contains("/proc/nothing") && Catch::Contains("--node-dir"));
+  CHECK_THROWS_WITH(NodeStore("/proc/nothing"),
+                    Catch::Contains("/proc/nothing") && Catch::Contains("--node-dir"));
 }

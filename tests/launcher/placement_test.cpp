@@ -2,8 +2,9 @@
 #include "launcher/placement.hpp"
 
 #include <algorithm>
-#include <catch2/catch.hpp>
 #include <map>
+
+#include <catch2/catch.hpp>
 
 using namespace vmi;
 

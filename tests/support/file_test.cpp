@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "cachegen/support/file.hpp"
 
-#include <fcntl.h>
-
 #include <catch2/catch.hpp>
+#include <fcntl.h>
 
 using namespace vmi;
 
 TEST_CASE("a file that cannot be opened is named with the reason") {
-  CHECK_THROWS_WITH(open_file("/no/such/file", O_RDONLY), "cannot open '/no/such/file': No such file or directory");
+  CHECK_THROWS_WITH(open_file("/no/such/file", O_RDONLY),
+                    "cannot open '/no/such/file': No such file or directory");
 }
 
 TEST_CASE("an atomic write leaves the new text and no temporary file") {
@@ -36,5 +36,6 @@ TEST_CASE("a read past the end names the file and the byte") {
   const fs::path path = folder.path() / "short";
   write_text_atomically(path, "abc");
   std::byte buffer[8];
-  CHECK_THROWS_WITH(pread_all(open_file(path, O_RDONLY), buffer, 0, path), Catch::Contains("short") && Catch::Contains("byte 3"));
+  CHECK_THROWS_WITH(pread_all(open_file(path, O_RDONLY), buffer, 0, path),
+                    Catch::Contains("short") && Catch::Contains("byte 3"));
 }

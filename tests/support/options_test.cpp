@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "cachegen/support/options.hpp"
 
-#include <catch2/catch.hpp>
+#include "cachegen/support/error.hpp"
+#include "cachegen/support/file.hpp"
+
 #include <cstdlib>
 #include <fstream>
 
-#include "cachegen/support/error.hpp"
-#include "cachegen/support/file.hpp"
+#include <catch2/catch.hpp>
 
 using namespace vmi;
 
@@ -16,7 +17,11 @@ OptionTable table() {
   OptionTable t("tool", "[options]", "Does things.");
   t.group("Things")
       .add({.name = "quota", .metavar = "SIZE", .default_value = "256M", .help = "Most bytes."})
-      .add({.name = "mode", .metavar = "MODE", .default_value = "auto", .help = "How.", .choices = {"auto", "none"}})
+      .add({.name = "mode",
+            .metavar = "MODE",
+            .default_value = "auto",
+            .help = "How.",
+            .choices = {"auto", "none"}})
       .add({.name = "image", .letter = 'i', .metavar = "IMG", .help = "Image.", .repeatable = true})
       .add({.name = "hold", .help = "Hold."})
       .positionals(1);
@@ -86,7 +91,8 @@ TEST_CASE("the command line wins over the environment, and that over configurati
 
 TEST_CASE("help shows every option with its default and choices") {
   const std::string help = table().help();
-  for (const char* text : {"--quota SIZE", "[256M]", "--mode auto|none", "-i, --image IMG", "Things:", "--help"}) {
+  for (const char* text :
+       {"--quota SIZE", "[256M]", "--mode auto|none", "-i, --image IMG", "Things:", "--help"}) {
     CHECK_THAT(help, Catch::Contains(text));
   }
 }

@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "cachegen/support/owner.hpp"
 
-#include <poll.h>
-
-#include <catch2/catch.hpp>
-#include <csignal>
-
 #include "cachegen/support/process.hpp"
 #include "cachegen/support/socket.hpp"
+
+#include <csignal>
+
+#include <catch2/catch.hpp>
+#include <poll.h>
 
 using namespace vmi;
 

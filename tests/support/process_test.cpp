@@ -1,12 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "cachegen/support/process.hpp"
 
-#include <fcntl.h>
-#include <unistd.h>
+#include "cachegen/support/error.hpp"
 
 #include <catch2/catch.hpp>
-
-#include "cachegen/support/error.hpp"
+#include <fcntl.h>
+#include <unistd.h>
 
 using namespace vmi;
 using namespace std::chrono_literals;
@@ -19,7 +18,8 @@ TEST_CASE("a command's output, errors and status are kept") {
 }
 
 TEST_CASE("a command that fails is reported with what it printed") {
-  CHECK_THROWS_WITH(run_checked({"sh", "-c", "echo 'no such thing' >&2; exit 1"}, Deadline::after(30s)), Catch::Contains("no such thing"));
+  CHECK_THROWS_WITH(run_checked({"sh", "-c", "echo 'no such thing' >&2; exit 1"}, Deadline::after(30s)),
+                    Catch::Contains("no such thing"));
 }
 
 TEST_CASE("a program that does not exist is named") {

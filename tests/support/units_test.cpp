@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "cachegen/support/units.hpp"
 
-#include <catch2/catch.hpp>
-
 #include "cachegen/support/error.hpp"
+
+#include <catch2/catch.hpp>
 
 using namespace vmi;
 
