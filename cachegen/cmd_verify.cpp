@@ -61,6 +61,7 @@ ExitStatus run(const Options& options) {
   }
   const bool json = options.flag("json");
   ProgressLine line("vmicache", !json);
+  line.stage("verifying " + cache);
   const VerifyResult result = verify_cache(
       cache, base ? &*base : nullptr, options.flag("sample") ? VerifyMode::sample : VerifyMode::full,
       [&line](Bytes done, Bytes total) {

@@ -149,7 +149,8 @@ CacheSummary write_cache(const CacheRequest& request, BaseReader& base, const fs
 
   // Stage 1: the working set in clusters, what is surely zero marked.
   Trailer trailer;
-  trailer.base = identify_base(request.image);
+  // Nothing is cached yet that a digest of the whole base could vouch for.
+  trailer.base = request.extents.empty() ? BaseIdentity{request.image, {}} : identify_base(request.image);
   trailer.facts = request.facts;
   const std::vector<OrderRun> all =
       clusters_in_order(request.extents, geometry.virtual_bytes, geometry.cluster_bytes);
