@@ -1,10 +1,13 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: Apache-2.0
 """The main job: a fleet over several nodes from a base that a real NBD server serves, with and without a cache."""
+import os
 import re
+import shutil
+import subprocess
 import unittest
 
-from harness import BIN, LaunchCase, image, wait_until
+from harness import BIN, HERE, LaunchCase, image, wait_until
 
 
 class Fleet(LaunchCase):
@@ -88,6 +91,62 @@ class Backends(LaunchCase):
             if expected == "held":
                 self.assertEqual(list(nodes.cache_source), ["held", "held"])
                 self.assertEqual(list(nodes.wire_bytes), [0, 0])
+
+
+class Debian(LaunchCase):
+    """A real distribution: systemd, network, guest agent."""
+
+    def launch(self, ready):
+        record = self.folder / "run.h5"
+        self.run_command(self.vmilaunch("--image", image("debian"), "--vms", 2, "--ready", ready, "--timeout", "550s", "--output", record, ranks=2))
+        self.assert_nothing_left()
+        tables, attributes = self.read_record(record)
+        self.assertEqual(set(tables["vms"].state), {"ready"})
+        return tables
+
+    def test_boots_from_its_cache_until_the_agent_answers(self):
+        tables = self.launch("agent")
+        self.assertEqual(set(tables["vms"].ready_by), {"agent"})
+        self.assertGreater(len(tables["boot_trace"]), 1000, "this launch profiled the image")
+
+    def test_boots_from_its_cache_until_the_login_prompt(self):
+        self.assertEqual(set(self.launch("serial:login: ")["vms"].ready_by), {"serial"})
+
+
+class OrdinaryUser(LaunchCase):
+    """A user without root, who owns a home folder and nothing else."""
+
+    def test_launches_a_fleet(self):
+        tools = self.folder / "tools"
+        tools.mkdir()
+        for program in (BIN / "vmilaunch", HERE / "as-node"):
+            shutil.copy(program, tools)
+        base = self.folder / "tiny.qcow2"
+        subprocess.run(["cp", "--sparse=always", image("tiny"), base], check=True)
+        cache = self.folder / "tiny.vmic"
+        shutil.copy(self.cache_of("tiny"), cache)
+        record = self.folder / "home" / "run.h5"
+        record.parent.mkdir()
+        command = ["mpirun", "-n", 3, tools / "as-node", tools / "vmilaunch", "--image", base, "--vms", 8, "--cache", cache,
+                   "--node-dir", self.node_dir, "--output", record]
+        self.run_command(self.as_user(command), HOME=str(record.parent), TMPDIR=str(record.parent))
+        self.assert_nothing_left()
+        tables, _ = self.read_record(record)
+        self.assertEqual(set(tables["vms"].state), {"ready"})
+        self.assertNotEqual(record.stat().st_uid, 0)
+
+    def as_user(self, command):
+        """Root runs the command as a user that it makes; anybody else is an ordinary user already."""
+        if os.geteuid() != 0:
+            return command
+        user = f"vmi-test-{os.getpid()}"
+        subprocess.run(["useradd", "--no-create-home", "--home-dir", self.folder / "home", "--shell", "/bin/sh", user], check=True)
+        self.addCleanup(subprocess.run, ["userdel", user], check=True)
+        self.folder.chmod(0o755)
+        for path in (self.folder / "home", self.node_dir):
+            shutil.chown(path, user, user)
+        return ["setpriv", f"--reuid={user}", f"--regid={user}", "--init-groups", "env", "-u", "OMPI_ALLOW_RUN_AS_ROOT",
+                "-u", "XDG_CACHE_HOME", "-u", "XDG_RUNTIME_DIR", *command]
 
 
 if __name__ == "__main__":
