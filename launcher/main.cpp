@@ -74,5 +74,8 @@ int main(int argc, char** argv) {
   } catch (const Error& error) {
     if (early_rank() == 0) log_error(error.what());
     return static_cast<int>(error.status());
+  } catch (const std::exception& error) {
+    log_error(std::string("this should not happen, please report it: ") + error.what());
+    return static_cast<int>(ExitStatus::environment);
   }
 }
