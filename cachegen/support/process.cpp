@@ -22,11 +22,13 @@ extern char** environ;
 namespace vmi {
 namespace {
 
-std::vector<std::string> merged_environment(const std::map<std::string, std::string>& added) {
+std::vector<std::string> merged_environment(const std::map<std::string, std::string>& added,
+                                            const std::set<std::string>& unset) {
   std::vector<std::string> result;
   for (char** entry = environ; *entry != nullptr; ++entry) {
     const std::string text = *entry;
-    if (!added.contains(text.substr(0, text.find('=')))) result.push_back(text);
+    const std::string name = text.substr(0, text.find('='));
+    if (!added.contains(name) && !unset.contains(name)) result.push_back(text);
   }
   for (const auto& [name, value] : added) result.push_back(name + "=" + value);
   return result;
@@ -142,7 +144,7 @@ Child spawn(const Argv& argv, const SpawnOptions& options) {
 
   Argv words = argv;
   std::vector<char*> argv_pointers = pointers(words);
-  std::vector<std::string> environment = merged_environment(options.environment);
+  std::vector<std::string> environment = merged_environment(options.environment, options.unset);
   std::vector<char*> environment_pointers = pointers(environment);
   std::vector<int> keep = options.keep_fds;
   keep.push_back(error_write.get());

@@ -6,6 +6,7 @@
 
 #include <map>
 #include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -22,6 +23,7 @@ struct SpawnOptions {
   int stderr_fd = -1;         ///< -1: inherited
   std::vector<int> keep_fds;  ///< inherited under the same number; every other descriptor is closed
   std::map<std::string, std::string> environment;  ///< added to the inherited one
+  std::set<std::string> unset;                     ///< variables that are not inherited
   bool new_session = false;                        ///< setsid(2)
   int death_signal = 0;                            ///< PR_SET_PDEATHSIG; 0: none
 };

@@ -12,11 +12,19 @@ namespace vmi::supervisor {
 void CommandChild::start(const RunCommand& request, std::function<void(int)> on_exit) {
   if (request.argv.empty()) throw Error(ExitStatus::usage, "there is no command behind '--'");
   if (running()) throw Error(ExitStatus::environment, "a command runs already");
-  child_ = spawn(request.argv, {.stdin_fd = STDIN_FILENO,
-                                .stdout_fd = STDOUT_FILENO,
-                                .environment = request.environment,
-                                .new_session = true,
-                                .death_signal = SIGKILL});
+  SpawnOptions options{.stdin_fd = STDIN_FILENO,
+                       .stdout_fd = STDOUT_FILENO,
+                       .environment = request.environment,
+                       .new_session = true,
+                       .death_signal = SIGKILL};
+  for (const auto& [name, value] : original_) {
+    if (value) {
+      options.environment.emplace(name, *value);
+    } else {
+      options.unset.insert(name);
+    }
+  }
+  child_ = spawn(request.argv, options);
   exit_watch_ =
       loop_.watch(child_.pidfd().get(), EPOLLIN, [this, on_exit = std::move(on_exit)] { ended(on_exit); });
 }

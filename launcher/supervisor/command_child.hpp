@@ -6,14 +6,19 @@
 #include "launcher/supervisor/protocol.hpp"
 
 #include <functional>
+#include <map>
 #include <optional>
+#include <string>
 
 namespace vmi::supervisor {
+
+using Variables = std::map<std::string, std::optional<std::string>>;
 
 /// The user's command, in a session and process group of its own.
 class CommandChild {
  public:
-  explicit CommandChild(EventLoop& loop) : loop_(loop) {}
+  /// `original`: variables that this process changed for itself, as they were; nothing: unset.
+  CommandChild(EventLoop& loop, Variables original) : loop_(loop), original_(std::move(original)) {}
 
   /// Throws Error(usage) for an empty command, Error(environment) when one runs already or it cannot be
   /// started. `on_exit` gets its exit status, as a shell shows it.
@@ -26,6 +31,7 @@ class CommandChild {
   void ended(const std::function<void(int)>& on_exit);
 
   EventLoop& loop_;
+  Variables original_;
   Child child_;
   EventLoop::Handle exit_watch_;
 };

@@ -4,6 +4,7 @@
 #include "cachegen/support/error.hpp"
 
 #include <array>
+#include <utility>
 
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
@@ -22,6 +23,13 @@ EventLoop::EventLoop()
   epoll_event event{.events = EPOLLIN, .data = {.u64 = kWakeup}};
   if (epoll_ctl(epoll_.get(), EPOLL_CTL_ADD, wakeup_.get(), &event) != 0)
     throw_errno(ExitStatus::environment, "epoll_ctl");
+}
+
+EventLoop::~EventLoop() {
+  // Callbacks may own what holds handles of this loop: they go while it can still be asked to drop those.
+  timers_.clear();
+  const auto entries = std::exchange(entries_, {});
+  const auto posted = std::exchange(posted_, {});
 }
 
 EventLoop::Handle& EventLoop::Handle::operator=(Handle&& other) noexcept {

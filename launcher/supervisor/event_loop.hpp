@@ -23,6 +23,7 @@ class EventLoop {
   EventLoop();
   EventLoop(const EventLoop&) = delete;
   EventLoop& operator=(const EventLoop&) = delete;
+  ~EventLoop();
 
   /// What was asked of the loop; dropping it takes the request back. It must not outlive the loop.
   class Handle {

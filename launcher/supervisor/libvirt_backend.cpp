@@ -49,14 +49,11 @@ class LibvirtBackedDomain : public Domain {
   int pid_;
 };
 
-/// libvirt's event loop, which its driver needs, in a thread of its own until the process ends; and its words
-/// to our log.
-void start_libvirt(const fs::path& log) {
+/// libvirt's event loop, which its driver needs, in a thread of its own until the process ends; and its
+/// errors to our log.
+void start_libvirt() {
   static std::once_flag once;
-  std::call_once(once, [&log] {
-    // Before the library looks: its warnings (about tainted domains and the like) are for a file, not for the
-    // user.
-    setenv("LIBVIRT_LOG_OUTPUTS", ("3:file:" + log.string()).c_str(), 0);
+  std::call_once(once, [] {
     virSetErrorFunc(nullptr, [](void*, virErrorPtr error) {
       log_debug(std::string("libvirt: ") + (error->message != nullptr ? error->message : "?"));
     });
@@ -68,6 +65,20 @@ void start_libvirt(const fs::path& log) {
       }
     }).detach();
   });
+}
+
+/// What a path may hold and a URI may not is escaped.
+std::string uri_path(const fs::path& path) {
+  std::ostringstream uri;
+  uri << std::hex << std::uppercase;
+  for (const unsigned char c : path.string()) {
+    if (std::isalnum(c) != 0 || c == '/' || c == '-' || c == '_' || c == '.') {
+      uri << c;
+    } else {
+      uri << '%' << (c >> 4) << (c & 15);
+    }
+  }
+  return uri.str();
 }
 
 }  // namespace
@@ -96,24 +107,21 @@ std::string LibvirtBackend::version() {
 
 void LibvirtBackend::open() {
   const std::lock_guard lock(open_mutex_);
+  // After a failure libvirt never tries again, and no longer says why.
+  if (open_problem_) throw Error(*open_problem_);
   if (connection_) return;
-  write_libvirt_root(root_);
-  start_libvirt(root_ / "libvirt.log");
-  // The root is part of a URI: what a path may hold and a URI may not has to be escaped.
-  std::ostringstream uri;
-  uri << "qemu:///embed?root=" << std::hex << std::uppercase;
-  for (const unsigned char c : root_.string()) {
-    if (std::isalnum(c) != 0 || c == '/' || c == '-' || c == '_' || c == '.') {
-      uri << c;
-    } else {
-      uri << '%' << (c >> 4) << (c & 15);
+  try {
+    write_libvirt_root(root_);
+    start_libvirt();
+    connection_.reset(virConnectOpen(("qemu:///embed?root=" + uri_path(root_)).c_str()));
+    if (!connection_) {
+      throw_libvirt(
+          "cannot open libvirt's QEMU driver (is libvirt-daemon-driver-qemu installed? --backend qemu does "
+          "without)");
     }
-  }
-  connection_.reset(virConnectOpen(uri.str().c_str()));
-  if (!connection_) {
-    throw_libvirt(
-        "cannot open libvirt's QEMU driver (is libvirt-daemon-driver-qemu installed? --backend qemu does "
-        "without)");
+  } catch (const Error& error) {
+    open_problem_ = error;
+    throw;
   }
 }
 

@@ -5,6 +5,7 @@
 #include "launcher/supervisor/libvirt_handles.hpp"
 
 #include <mutex>
+#include <optional>
 #include <set>
 
 namespace vmi::supervisor {
@@ -30,8 +31,9 @@ class LibvirtBackend : public Hypervisor {
   fs::path root_;
   std::mutex open_mutex_;
   std::mutex warm_mutex_;
-  LibvirtConnection connection_;  ///< set once, by open()
-  std::set<std::string> warmed_;  ///< guarded by warm_mutex_
+  std::optional<Error> open_problem_;  ///< guarded by open_mutex_
+  LibvirtConnection connection_;       ///< set once, by open()
+  std::set<std::string> warmed_;       ///< guarded by warm_mutex_
 };
 
 }  // namespace vmi::supervisor

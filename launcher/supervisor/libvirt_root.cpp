@@ -79,6 +79,14 @@ void write_libvirt_root(const fs::path& root) {
   write_text_atomically(root / "etc/qemu.conf", conf);
 }
 
+std::map<std::string, std::string> libvirt_environment(const fs::path& root) {
+  std::map<std::string, std::string> variables = {
+      {"LIBVIRT_LOG_OUTPUTS", "3:file:" + (root / "libvirt.log").string()}};
+  // Without it an ordinary user's libvirt needs a home that can be written to.
+  if (geteuid() != 0) variables["XDG_RUNTIME_DIR"] = root / "xdg";
+  return variables;
+}
+
 ProbeCache::ProbeCache(const QemuFacts& qemu) {
   const fs::path cache = user_cache();
   if (!cache.empty()) folder_ = cache / "vmilaunch" / "libvirt-probe" / key_of(qemu);

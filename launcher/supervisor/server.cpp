@@ -27,11 +27,11 @@ constexpr auto kLastWords = 500ms;
 
 }  // namespace
 
-Server::Server(Channel rank, RuntimeDir runtime)
+Server::Server(Channel rank, RuntimeDir runtime, Variables original)
     : rank_(std::move(rank)),
       runtime_(std::move(runtime)),
-      hypervisors_(runtime_.path() / "libvirt"),
-      command_(loop_),
+      hypervisors_(libvirt_root(runtime_)),
+      command_(loop_, std::move(original)),
       creators_(kCreators),
       background_(kBackground),
       vms_({.loop = loop_,

@@ -21,7 +21,10 @@ namespace vmi::supervisor {
 /// Serves one rank until it closes its end: takes its requests, has them done, sends replies and events.
 class Server {
  public:
-  Server(Channel rank, RuntimeDir runtime);
+  /// `original`: the user's values of the variables that this process changed for itself.
+  Server(Channel rank, RuntimeDir runtime, Variables original);
+
+  static fs::path libvirt_root(const RuntimeDir& runtime) { return runtime.path() / "libvirt"; }
 
   /// Until the rank closes its end or asks for it; then everything is ended and removed. False: a thread
   /// still works, and this object must not be destroyed: _exit(2).

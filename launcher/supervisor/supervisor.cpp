@@ -2,9 +2,11 @@
 #include "launcher/supervisor/supervisor.hpp"
 
 #include "cachegen/support/socket.hpp"
+#include "launcher/supervisor/libvirt_root.hpp"
 #include "launcher/supervisor/server.hpp"
 
 #include <csignal>
+#include <cstdlib>
 #include <memory>
 #include <optional>
 
@@ -20,6 +22,7 @@ namespace {
 
 using supervisor::EventLoop;
 using supervisor::Server;
+using supervisor::Variables;
 
 /// Who ends us is the rank, by closing its end. Signals meant for process groups (Ctrl-C, a job's end) reach
 /// it too, and it decides; SIGTERM to us alone stops the VMs. Call before any thread starts: they inherit the
@@ -42,6 +45,17 @@ void raise_descriptor_limit() {
   if (getrlimit(RLIMIT_NOFILE, &limit) != 0) return;
   limit.rlim_cur = limit.rlim_max;
   setrlimit(RLIMIT_NOFILE, &limit);
+}
+
+/// Returns what the variables were.
+Variables change_environment(const std::map<std::string, std::string>& variables) {
+  Variables original;
+  for (const auto& [name, value] : variables) {
+    const char* before = std::getenv(name.c_str());
+    original[name] = before != nullptr ? std::optional<std::string>(before) : std::nullopt;
+    setenv(name.c_str(), value.c_str(), 1);
+  }
+  return original;
 }
 
 void serve_signals(const Fd& signals, Server& server) {
@@ -77,8 +91,9 @@ int serve(Channel rank, const fs::path& runtime_root) {
   } catch (const Error& error) {
     return refuse_everything(rank, error);
   }
+  Variables original = change_environment(supervisor::libvirt_environment(Server::libvirt_root(*runtime)));
   // Not destroyed when threads of it still work.
-  auto server = std::make_unique<Server>(std::move(rank), std::move(*runtime));
+  auto server = std::make_unique<Server>(std::move(rank), std::move(*runtime), std::move(original));
   log_sink([&server](LogLevel level, std::string_view line) {
     server->emit(LogLine{.level = static_cast<int>(level), .text = std::string(line)});
   });

@@ -4,7 +4,7 @@
 #include "cachegen/guest/guest.hpp"
 
 #include <charconv>
-#include <fstream>
+#include <cstdlib>
 
 #include <unistd.h>
 
@@ -15,31 +15,28 @@ namespace {
 
 constexpr Bytes kDisk = 1 * MiB;
 
-void make_disk(const fs::path& boot_sector, const fs::path& disk) {
-  fs::copy_file(boot_sector, disk);
-  fs::resize_file(disk, kDisk);
+fs::path guest_folder() {
+  const char* elsewhere = std::getenv("GUEST_FOLDER");
+  return elsewhere != nullptr ? elsewhere : GUEST_FOLDER;
 }
 
 }  // namespace
 
-Fixture::Fixture(Backend backend)
-    : backend_(backend),
-      folder_(temp_root(), "node, dir "),
-      runtime_root_("/dev/shm", "st-"),
-      supervisor_(Supervisor::start({.runtime_root = runtime_root_.path()})) {
+void make_disks(const fs::path& folder) {
   for (const char* guest : {"READY", "SILENT", "POWEROFF", "SPIN"}) {
-    make_disk(fs::path(GUEST_FOLDER) / (std::string(guest) + ".boot"),
-              folder() / (std::string(guest) + ".raw"));
+    const fs::path disk = folder / (std::string(guest) + ".raw");
+    fs::copy_file(guest_folder() / (std::string(guest) + ".boot"), disk);
+    fs::resize_file(disk, kDisk);
   }
 }
 
-std::vector<VmSpec> Fixture::vms(int count, const std::string& guest, int first) const {
+std::vector<VmSpec> make_vms(const fs::path& folder, int count, const std::string& guest, int first) {
   std::vector<VmSpec> specs;
   for (int i = first; i < first + count; ++i) {
     VmSpec spec;
     spec.index = i;
     spec.name = "vm" + std::to_string(i);
-    spec.image_url = folder() / (guest + ".raw");
+    spec.image_url = folder / (guest + ".raw");
     spec.image_format = "raw";
     spec.virtual_bytes = kDisk;
     spec.guest = to_json(GuestSpec{.accel = Accel::tcg, .memory = 64 * MiB});
@@ -49,13 +46,21 @@ std::vector<VmSpec> Fixture::vms(int count, const std::string& guest, int first)
   return specs;
 }
 
-Prepare Fixture::prepare(std::vector<VmSpec> specs) const {
+Prepare prepare_request(Backend backend, const fs::path& node_dir, std::vector<VmSpec> specs) {
   Prepare request;
-  request.backend = backend_;
-  request.node_dir = folder();
-  request.failure_log_dir = folder() / "kept";
+  request.backend = backend;
+  request.node_dir = node_dir;
+  request.failure_log_dir = node_dir / "kept";
   request.vms = std::move(specs);
   return request;
+}
+
+Fixture::Fixture(Backend backend)
+    : backend_(backend),
+      folder_(temp_root(), "node, dir "),
+      runtime_root_("/dev/shm", "st-"),
+      supervisor_(Supervisor::start({.runtime_root = runtime_root_.path()})) {
+  make_disks(folder());
 }
 
 Reply Fixture::call(SupervisorRequest request) {
@@ -63,9 +68,9 @@ Reply Fixture::call(SupervisorRequest request) {
                           [this](const Event& event) { events_.push_back(event); });
 }
 
-std::string Fixture::leftovers() const {
+std::string what_is_left(const std::vector<fs::path>& roots) {
   std::string text;
-  for (const fs::path& root : {folder(), runtime_root()}) {
+  for (const fs::path& root : roots) {
     for (const auto& entry : fs::directory_iterator(root)) {
       if (entry.path().filename().string().starts_with("vmilaunch-")) text += entry.path().string() + "\n";
     }
@@ -81,8 +86,12 @@ std::vector<std::string> processes_with(const std::string& text) {
     int pid = 0;
     if (std::from_chars(name.data(), name.data() + name.size(), pid).ec != std::errc{} || pid == getpid())
       continue;
-    std::ifstream file(entry.path() / "cmdline", std::ios::binary);
-    const std::string line((std::istreambuf_iterator<char>(file)), std::istreambuf_iterator<char>());
+    std::string line;
+    try {
+      line = read_text(entry.path() / "cmdline");
+    } catch (const Error&) {
+      continue;  // it has ended
+    }
     if (line.find(text) != std::string::npos) result.push_back(line);
   }
   return result;

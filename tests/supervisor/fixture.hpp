@@ -8,14 +8,31 @@
 #include <string>
 #include <vector>
 
+/// Disks for all guests in `folder`, and VMs that boot from one of them.
+void make_disks(const vmi::fs::path& folder);
+std::vector<vmi::VmSpec> make_vms(const vmi::fs::path& folder, int count, const std::string& guest,
+                                  int first);
+vmi::Prepare prepare_request(vmi::Backend backend, const vmi::fs::path& node_dir,
+                             std::vector<vmi::VmSpec> specs);
+
+/// Supervisors' folders in these folders, and processes that name such folders. Empty: nothing.
+std::string what_is_left(const std::vector<vmi::fs::path>& roots);
+
+/// Command lines of the processes that have `text` in theirs, this one aside.
+std::vector<std::string> processes_with(const std::string& text);
+
 /// A supervisor, a folder and guests of one boot sector, for the integration tests.
 class Fixture {
  public:
   explicit Fixture(vmi::Backend backend);
 
   /// `count` VMs of guest "READY", "SILENT", "POWEROFF" or "SPIN" (guest/boot.S), with indexes from `first`.
-  std::vector<vmi::VmSpec> vms(int count, const std::string& guest = "READY", int first = 0) const;
-  vmi::Prepare prepare(std::vector<vmi::VmSpec> specs) const;
+  std::vector<vmi::VmSpec> vms(int count, const std::string& guest = "READY", int first = 0) const {
+    return make_vms(folder(), count, guest, first);
+  }
+  vmi::Prepare prepare(std::vector<vmi::VmSpec> specs) const {
+    return prepare_request(backend_, folder(), std::move(specs));
+  }
 
   /// call(), with every event kept.
   vmi::Reply call(vmi::SupervisorRequest request);
@@ -30,7 +47,7 @@ class Fixture {
   vmi::fs::path runtime_root() const { return runtime_root_.path(); }
   vmi::Backend backend() const { return backend_; }
   /// What is left of runtime folders, overlays, and processes that name them.
-  std::string leftovers() const;
+  std::string leftovers() const { return what_is_left({folder(), runtime_root()}); }
 
  private:
   vmi::Backend backend_;
@@ -39,9 +56,6 @@ class Fixture {
   vmi::Supervisor supervisor_;
   std::vector<vmi::Event> events_;
 };
-
-/// Command lines of the processes that have `text` in theirs, this one aside.
-std::vector<std::string> processes_with(const std::string& text);
 
 template <typename Kind>
 std::vector<Kind> Fixture::all() const {

@@ -47,3 +47,10 @@ TEST_CASE("a child inherits only the descriptors that it was given") {
 TEST_CASE("commands are shown as a shell would take them") {
   CHECK(shell_quoted({"a", "b c", "it's", ""}) == "a 'b c' 'it'\\''s' ''");
 }
+
+TEST_CASE("a child's environment has what is added and not what is taken away") {
+  setenv("VMI_TEST_TAKEN", "1", 1);
+  Child child = spawn({"sh", "-c", "test \"$VMI_TEST_ADDED\" = 'a b' && test -z \"${VMI_TEST_TAKEN+set}\""},
+                      {.environment = {{"VMI_TEST_ADDED", "a b"}}, .unset = {"VMI_TEST_TAKEN"}});
+  CHECK(child.wait(Deadline::after(30s)) == 0);
+}
