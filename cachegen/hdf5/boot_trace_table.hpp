@@ -10,7 +10,7 @@ namespace vmi {
 struct BootTraceRow {
   std::int64_t run = kUnknownCount;  ///< which of the profile's boots, from 0
   std::string image;                 ///< path or URL of the base image
-  double t_submit = kUnknownTime;    ///< seconds since QEMU was started for this run
+  double t_submit = kUnknownTime;    ///< seconds since the guest began to run
   double t_complete = kUnknownTime;  ///< the same clock
   std::string op;                    ///< "read", "write", "flush", "discard", "zero"
   std::int64_t offset = kUnknownCount;
