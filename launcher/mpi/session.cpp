@@ -6,10 +6,17 @@
 #include "launcher/mpi/nodes.hpp"
 #include "launcher/mpi/watchdog.hpp"
 
-namespace vmi {
+#include <cstdlib>
 
-void mpi_defaults() {
+namespace vmi {
+namespace {
+
+void end_all_ranks(int status, void* /*unused*/) {
+  log_error("this rank leaves without the others; MPI ends all ranks");
+  MPI_Abort(MPI_COMM_WORLD, status != 0 ? status : static_cast<int>(ExitStatus::environment));
 }
+
+}  // namespace
 
 Session::Session(int* argc, char*** argv, Deadline deadline) {
   {
@@ -37,10 +44,8 @@ Session::Session(int* argc, char*** argv, Deadline deadline) {
 }
 
 Session::~Session() {
-  if (!finalized_) {
-    log_error("this rank leaves without the others; MPI ends all ranks");
-    MPI_Abort(MPI_COMM_WORLD, static_cast<int>(ExitStatus::environment));
-  }
+  // Later, so that main can say what went wrong; MPI ends this process too. on_exit(3) knows main's status.
+  if (!finalized_) on_exit(end_all_ranks, nullptr);
 }
 
 void Session::finalize(Deadline deadline, ExitStatus status) {

@@ -13,9 +13,8 @@ class Session {
   Session(int* argc, char*** argv, Deadline deadline);
   Session(const Session&) = delete;
   Session& operator=(const Session&) = delete;
-  /// Without finalize() before it, all ranks are aborted: somebody would wait for this one for ever. That
-  /// ends this process too, so that a `main` makes its session outside of the try block whose errors it
-  /// prints.
+  /// Without finalize() before it, all ranks are ended when this process exits, with its status: somebody
+  /// would wait for this one for ever.
   ~Session();
 
   int rank() const { return world_.rank(); }

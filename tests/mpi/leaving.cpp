@@ -65,13 +65,22 @@ int late(Session& session) {
   return 0;
 }
 
+int failing(Session& session) {
+  if (session.rank() == 1) throw Error(ExitStatus::unusable, "rank 1 has had enough");
+  barrier(session.world(), {Deadline::after(30s)}, "rank 1");
+  return 0;
+}
+
+int run(const std::string& mode, int* argc, char*** argv) {
+  Session session(argc, argv, Deadline::after(60s));
+  return mode == "late" ? late(session) : mode == "failing" ? failing(session) : interrupted(session);
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
-  std::optional<Session> session;
   try {
-    session.emplace(&argc, &argv, Deadline::after(60s));
-    return argc > 1 && std::string_view(argv[1]) == "late" ? late(*session) : interrupted(*session);
+    return run(argc > 1 ? argv[1] : "interrupted", &argc, &argv);
   } catch (const Error& error) {
     std::fprintf(stderr, "%s\n", error.what());
     return static_cast<int>(error.status());
