@@ -15,7 +15,7 @@ class Fleet(LaunchCase):
 
     def serve(self, path):
         """nbdkit with its own count of what it served; returns the URL and a function that ends it and gives the count."""
-        socket, stats = self.folder / "nbd.sock", self.folder / "nbd.stats"
+        socket, stats = (self.folder / f"nbd-{len(self.running)}.{end}" for end in ("sock", "stats"))
         server = self.start(["nbdkit", "--foreground", "--readonly", "--unix", socket, "--filter=stats", "file", path, f"statsfile={stats}"])
         wait_until(socket.exists, 30, "nbdkit's socket")
 
