@@ -173,21 +173,50 @@ class Boot {
   }
 
   void quit() {
-    // A guest that shut down takes QEMU with it, perhaps before the command gets there.
-    if (spec_.ready.kind != ReadySpec::Kind::exit) qmp_->execute("quit", monitor_deadline());
+    // A guest that shut down takes QEMU with it, perhaps before a command gets there.
+    if (spec_.ready.kind != ReadySpec::Kind::exit) {
+      qmp_->execute("stop", monitor_deadline());  // waits for the requests under way
+      served_requests_ = count_requests();
+      qmp_->execute("quit", monitor_deadline());
+    }
     const Deadline end = Deadline::after(kQuitPatience);
     std::optional<int> status;
     while (!(status = qemu_.wait(Deadline::after(kTick)))) {
-      if (end.passed())
+      if (end.passed()) {
         throw Error(ExitStatus::environment, "QEMU did not end within " + format_duration(kQuitPatience));
+      }
       report();
     }
     if (*status != 0) throw qemu_failed(*status);
     read_trace();
-    // QEMU's log drops what it cannot write without a word.
-    if (free_bytes(files_.folder) < 1 * MiB) {
-      throw Error(ExitStatus::environment, "no space left in '" + files_.folder.parent_path().string() +
-                                               "' for the boot trace; set TMPDIR to a roomier folder");
+    check_trace();
+  }
+
+  /// The requests that the disk has served, by QEMU's own account.
+  std::uint64_t count_requests() {
+    std::uint64_t count = 0;
+    for (const json& device : qmp_->execute("query-blockstats", monitor_deadline())) {
+      for (const char* kind :
+           {"rd_operations", "wr_operations", "failed_rd_operations", "failed_wr_operations"}) {
+        count += device.at("stats").value(kind, std::uint64_t{0});
+      }
+    }
+    return count;
+  }
+
+  /// QEMU's log drops without a word what it cannot write.
+  void check_trace() const {
+    const std::size_t traced = trace_.requests().size();
+    const std::string folder = files_.folder.parent_path().string();
+    if (served_requests_ && traced < *served_requests_) {
+      throw Error(ExitStatus::environment, "the boot trace is incomplete: it has " + std::to_string(traced) +
+                                               " of " + std::to_string(*served_requests_) +
+                                               " requests; is '" + folder +
+                                               "' full? set TMPDIR to a roomier folder");
+    }
+    if (!served_requests_ && free_bytes(files_.folder) < 1 * MiB) {
+      throw Error(ExitStatus::environment, "the boot trace may be incomplete: '" + folder +
+                                               "' is full; set TMPDIR to a roomier folder");
     }
   }
 
@@ -335,6 +364,7 @@ class Boot {
   Deadline::Clock::time_point started_;
   std::int64_t start_us_ = 0;  ///< wall clock of the guest's start
   Seconds ready_{0};
+  std::optional<std::uint64_t> served_requests_;  ///< nothing when QEMU ended with its guest
   bool guest_shut_down_ = false;
 };
 

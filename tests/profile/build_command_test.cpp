@@ -3,6 +3,7 @@
 #include "cachegen/profile/boot.hpp"
 #include "cachegen/support/process.hpp"
 #include "tests/profile/boot_sector.hpp"
+#include "tests/test_image.hpp"
 
 #include <csignal>
 #include <fstream>
@@ -118,6 +119,26 @@ TEST_CASE("a deadline is told by its own status") {
           Deadline::after(60s));
   CHECK(WEXITSTATUS(result.wait_status) == 124);
   CHECK_THAT(result.err, Catch::Contains("not ready") && Catch::Contains("\nR"));
+  CHECK_FALSE(fs::exists(folder.path() / "c"));
+}
+
+TEST_CASE("a full temporary folder is reported, whatever it cuts short") {
+  const auto image = test_image("tiny");
+  if (!image) return;
+  const TempFolder folder(temp_root(), "build-command-");
+  fs::create_directory(folder.path() / "tmp");
+  const std::string script = "mount -t tmpfs -o size=1m none \"$TMPDIR\" && exec \"$@\"";
+  const RunResult result =
+      run({"unshare", "--user", "--map-root-user", "--mount", "sh", "-c", script, "sh", kVmicache, "build",
+           "--image", *image, "--output", folder.path() / "c", "--accel", "tcg"},
+          Deadline::after(300s), {{"TMPDIR", (folder.path() / "tmp").string()}});
+  if (result.err.find("unshare failed") != std::string::npos) {
+    if (std::getenv("CI") != nullptr) FAIL(result.err);
+    WARN("SKIPPED: no user namespaces here: " << result.err);
+    return;
+  }
+  CHECK(WEXITSTATUS(result.wait_status) == 4);
+  CHECK_THAT(result.err, Catch::Contains("TMPDIR"));
   CHECK_FALSE(fs::exists(folder.path() / "c"));
 }
 
