@@ -37,17 +37,15 @@ nlohmann::json find_cache(const FindCache& request, const std::function<void(con
 nlohmann::json verify(const VerifyCache& request,
                       const std::function<void(const std::string&, double)>& progress) {
   BaseReader base(inspect_image(request.image_url, Deadline::after(kInspectTime)));
-  const VerifyResult result = verify_cache(
-      request.cache, &base, request.full ? VerifyMode::full : VerifyMode::sample,
-      [&](Bytes done, Bytes total) {
-        const double share = total == 0 ? -1 : static_cast<double>(done) / static_cast<double>(total);
-        progress("comparing the cache with its image: " + format_size(done) + " of " + format_size(total),
-                 share);
-      });
+  const VerifyResult result =
+      verify_cache(request.cache, &base, request.full ? VerifyMode::full : VerifyMode::sample,
+                   [&](Bytes done, Bytes total) {
+                     progress("comparing the cache with the image",
+                              total == 0 ? -1 : static_cast<double>(done) / static_cast<double>(total));
+                   });
   nlohmann::json json = {{"findings", nlohmann::json::array()}, {"warnings", nlohmann::json::array()}};
-  for (const Finding& finding : result.findings) {
+  for (const Finding& finding : result.findings)
     json[finding.fatal ? "findings" : "warnings"].push_back(finding.text);
-  }
   return json;
 }
 

@@ -18,6 +18,7 @@ namespace vmi::supervisor {
 namespace {
 
 constexpr auto kVersionTime = std::chrono::seconds(20);
+constexpr auto kNoticeInterval = std::chrono::milliseconds(5);
 constexpr int kComplaintLines = 10;
 
 class LibvirtBackedDomain : public Domain {
@@ -26,7 +27,7 @@ class LibvirtBackedDomain : public Domain {
   int pid() const override { return pid_; }
 
   void resume(Deadline) override {
-    if (virDomainResume(domain_.get()) != 0) throw_libvirt("cannot resume it");
+    if (virDomainResume(domain_.get()) != 0) throw libvirt_error("cannot resume it");
   }
 
   nlohmann::json execute(const std::string& command, const nlohmann::json& arguments, Deadline) override {
@@ -34,7 +35,7 @@ class LibvirtBackedDomain : public Domain {
     if (!arguments.is_null()) message["arguments"] = arguments;
     char* text = nullptr;
     if (virDomainQemuMonitorCommand(domain_.get(), message.dump().c_str(), &text, 0) != 0)
-      throw_libvirt("cannot ask QEMU for '" + command + "'");
+      throw libvirt_error("cannot ask QEMU for '" + command + "'");
     const LibvirtText owned(text);
     const nlohmann::json reply = nlohmann::json::parse(text, nullptr, false);
     if (const auto error = reply.find("error"); error != reply.end()) {
@@ -57,8 +58,8 @@ void start_libvirt() {
     virSetErrorFunc(nullptr, [](void*, virErrorPtr error) {
       log_debug(std::string("libvirt: ") + (error->message != nullptr ? error->message : "?"));
     });
-    if (virInitialize() != 0) throw_libvirt("cannot start libvirt");
-    if (virEventRegisterDefaultImpl() != 0) throw_libvirt("cannot start libvirt's event loop");
+    if (virInitialize() != 0) throw libvirt_error("cannot start libvirt");
+    if (virEventRegisterDefaultImpl() != 0) throw libvirt_error("cannot start libvirt's event loop");
     std::thread([] {
       while (true) {
         if (virEventRunDefaultImpl() != 0) log_warning("libvirt's event loop reports an error");
@@ -87,12 +88,10 @@ void FreeText::operator()(char* text) const {
   free(text);
 }
 
-void throw_libvirt(const std::string& what) {
+Error libvirt_error(const std::string& what) {
   const virError* error = virGetLastError();
-  throw Error(
-      ExitStatus::environment,
-      what + ": " +
-          (error != nullptr && error->message != nullptr ? error->message : "libvirt does not say why"));
+  const bool said = error != nullptr && error->message != nullptr;
+  return {ExitStatus::environment, what + ": " + (said ? error->message : "libvirt does not say why")};
 }
 
 LibvirtBackend::LibvirtBackend(fs::path root) : root_(std::move(root)) {
@@ -115,7 +114,7 @@ void LibvirtBackend::open() {
     start_libvirt();
     connection_.reset(virConnectOpen(("qemu:///embed?root=" + uri_path(root_)).c_str()));
     if (!connection_) {
-      throw_libvirt(
+      throw libvirt_error(
           "cannot open libvirt's QEMU driver (is libvirt-daemon-driver-qemu installed? --backend qemu does "
           "without)");
     }
@@ -136,19 +135,34 @@ void LibvirtBackend::warm(const GuestSpec& guest) {
   const LibvirtText capabilities(virConnectGetDomainCapabilities(
       connection_.get(), guest.qemu.c_str(), "x86_64", to_text(guest.machine).c_str(), type.c_str(), 0));
   if (!capabilities)
-    throw_libvirt("libvirt cannot use '" + guest.qemu + "' with machine " + to_text(guest.machine) +
-                  " and accelerator " + to_text(guest.accel));
+    throw libvirt_error("libvirt cannot use '" + guest.qemu + "' with machine " + to_text(guest.machine) +
+                        " and accelerator " + to_text(guest.accel));
   probes.keep(root_);
   warmed_.insert(key);
 }
 
-std::unique_ptr<Domain> LibvirtBackend::create_paused(const VmPlan& vm, Deadline) {
+std::unique_ptr<Domain> LibvirtBackend::create_paused(const VmPlan& vm, Deadline deadline) {
   warm(vm.guest);
-  LibvirtDomain domain(
-      virDomainCreateXML(connection_.get(), domain_xml(vm).c_str(), VIR_DOMAIN_START_PAUSED));
-  if (!domain) throw_libvirt("libvirt cannot create it");
+  const std::string xml = domain_xml(vm);
+  LibvirtDomain domain(virDomainCreateXML(connection_.get(), xml.c_str(), VIR_DOMAIN_START_PAUSED));
+  if (!domain) {
+    const Error problem = libvirt_error("libvirt cannot create it");
+    if (!forget_ended(vm.name, deadline)) throw Error(problem);
+    domain.reset(virDomainCreateXML(connection_.get(), xml.c_str(), VIR_DOMAIN_START_PAUSED));
+    if (!domain) throw libvirt_error("libvirt cannot create it again");
+  }
   const std::string text = read_text(root_ / "run/qemu" / (vm.name + ".pid"));
   return std::make_unique<LibvirtBackedDomain>(std::move(domain), std::stoi(text));
+}
+
+bool LibvirtBackend::forget_ended(const std::string& name, Deadline deadline) {
+  bool found = false;
+  while (const LibvirtDomain old{virDomainLookupByName(connection_.get(), name.c_str())}) {
+    found = true;
+    if (deadline.passed()) break;
+    std::this_thread::sleep_for(kNoticeInterval);
+  }
+  return found;
 }
 
 std::string LibvirtBackend::complaints(const VmPlan& vm) {

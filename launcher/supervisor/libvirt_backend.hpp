@@ -28,6 +28,10 @@ class LibvirtBackend : public Hypervisor {
   static std::string version();
 
  private:
+  /// An earlier VM of that name was killed, and libvirt may not have noticed yet. Waits until it has; false:
+  /// there is no such VM.
+  bool forget_ended(const std::string& name, Deadline deadline);
+
   fs::path root_;
   std::mutex open_mutex_;
   std::mutex warm_mutex_;

@@ -24,6 +24,6 @@ using LibvirtDomain = std::unique_ptr<virDomain, FreeDomain>;
 using LibvirtText = std::unique_ptr<char, FreeText>;
 
 /// "what: libvirt's last error in this thread".
-[[noreturn]] void throw_libvirt(const std::string& what);
+Error libvirt_error(const std::string& what);
 
 }  // namespace vmi::supervisor

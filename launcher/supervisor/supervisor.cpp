@@ -10,6 +10,7 @@
 #include <memory>
 #include <optional>
 
+#include <malloc.h>
 #include <poll.h>
 #include <sys/epoll.h>
 #include <sys/prctl.h>
@@ -37,6 +38,12 @@ Fd take_signals() {
   Fd fd(signalfd(-1, &taken, SFD_CLOEXEC | SFD_NONBLOCK));
   if (!fd) throw_errno(ExitStatus::environment, "cannot make a signal descriptor");
   return fd;
+}
+
+/// libvirt has a thread for every domain; an allocator's arena for each would make every fork of this process
+/// dearer.
+void bound_memory() {
+  mallopt(M_ARENA_MAX, 2);
 }
 
 /// A VM costs a handful of descriptors here.
@@ -114,6 +121,7 @@ int supervisor_main(Channel rank, LogLevel threshold, const std::string& runtime
   prctl(PR_SET_NAME, "vmi-supervisor");
   // Daemonizing QEMUs and whatever else loses its parent become children of this process, and end with it.
   prctl(PR_SET_CHILD_SUBREAPER, 1);
+  bound_memory();
   raise_descriptor_limit();
   int status = 0;
   try {

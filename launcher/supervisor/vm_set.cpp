@@ -45,6 +45,12 @@ std::string foreign_signal(const std::string& complaints) {
   return line.find("pid " + std::to_string(getpid())) == std::string::npos ? line : "";
 }
 
+/// What a VM wrote goes with it: it may lie in memory, and others still run.
+void remove_overlay(const VmPlan& plan) {
+  std::error_code ignored;  // the folder is removed in the end, and reported then
+  if (!plan.overlay.empty()) fs::remove(plan.overlay, ignored);
+}
+
 }  // namespace
 
 struct VmSet::Vm {
@@ -149,6 +155,7 @@ void VmSet::created(const VmPtr& vm, Created outcome) {
   vm->ssh_port = outcome.ssh_port;
   if (!vm->domain) {
     vm->state = State::ended;
+    remove_overlay(vm->plan);
     if (!stopping_) fail(vm, outcome.problem);
     return check_progress();
   }
@@ -240,6 +247,7 @@ void VmSet::exited(const VmPtr& vm) {
   vm->state = State::ended;
   vm->ready_watch.reset();
   vm->domain.reset();
+  remove_overlay(vm->plan);
   vm->stats.cpu_s = ended.cpu_s;
   vm->stats.rss_bytes = ended.rss_bytes;
   at_.emit(VmStopped{.index = vm->spec.index, .t_stopped = t_exited, .stats = vm->stats});

@@ -89,6 +89,49 @@ TEST_CASE("VMs of several images are prepared in several requests and resumed to
   CHECK(fixture.all<VmFailed>().empty());
 }
 
+TEST_CASE("a VM's overlay goes with it, and a VM of the same name can be made again") {
+  Fixture fixture(GENERATE(Backend::libvirt, Backend::qemu));
+  const fs::path folder =
+      fixture.call(OpenNodeFolder{.node_dir = fixture.folder()}).result.at("folder").get<std::string>();
+  for (int time = 1; time <= 2; ++time) {
+    fixture.call(fixture.prepare(fixture.vms(1)));
+    CHECK(fs::exists(folder / "overlay-0.qcow2"));
+    fixture.call(ResumeAll{});
+    CHECK(fixture.wait_for<VmReady>(time).size() == static_cast<std::size_t>(time));
+    fixture.call(StopAll{});
+    CHECK_FALSE(fs::exists(folder / "overlay-0.qcow2"));
+  }
+}
+
+TEST_CASE("an image's cache is built, found again, verified, and boots VMs") {
+  Fixture fixture(GENERATE(Backend::libvirt, Backend::qemu));
+  auto vms = fixture.vms(2);
+  const nlohmann::json request = {{"image", vms[0].image_url},
+                                  {"guest", vms[0].guest},
+                                  {"ready", vms[0].ready},
+                                  {"settle_ms", 200},
+                                  {"store", (fixture.folder() / "store").string()}};
+  const Reply built = fixture.call(FindCache{request});
+  CHECK(built.result.at("built") == true);
+  CHECK_FALSE(fixture.all<Progress>().empty());
+  const std::string cache = built.result.at("path");
+  const Reply found = fixture.call(FindCache{request});
+  CHECK(found.result.at("built") == false);
+  CHECK(found.result.at("path") == cache);
+
+  for (const bool full : {false, true}) {
+    const VerifyCache check{.cache = cache, .image_url = vms[0].image_url, .full = full};
+    CHECK(fixture.call(check).result.at("findings").empty());
+    const VerifyCache other{.cache = cache, .image_url = fixture.folder() / "SPIN.raw", .full = full};
+    CHECK_FALSE(fixture.call(other).result.at("findings").empty());
+  }
+
+  for (VmSpec& vm : vms) vm.cache = cache;
+  fixture.call(fixture.prepare(vms));
+  fixture.call(ResumeAll{});
+  CHECK(fixture.wait_for<VmReady>(2).size() == 2);
+}
+
 TEST_CASE("the environment is told, and a domain described without starting it") {
   Fixture fixture(Backend::automatic);
   const Environment environment = environment_of(fixture.call(ProbeEnvironment{.accel = "tcg"}));

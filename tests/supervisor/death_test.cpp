@@ -43,6 +43,21 @@ TEST_CASE("closing the rank's end ends VMs in whatever state they are") {
   CHECK(fixture.leftovers().empty());
 }
 
+TEST_CASE("a profile under way ends with the rank") {
+  Fixture fixture(Backend::libvirt);
+  const VmSpec vm = fixture.vms(1, "SPIN")[0];
+  fixture.supervisor().send(FindCache{{{"image", vm.image_url},
+                                       {"guest", vm.guest},
+                                       {"ready", vm.ready},
+                                       {"store", (fixture.folder() / "store").string()}}});
+  REQUIRE(eventually(
+      [&] { return !processes_with("virtio_blk_handle").empty() && !processes_with(vm.image_url).empty(); }));
+  fixture.supervisor().shutdown(Deadline::after(10s));
+  CHECK(processes_with(fixture.folder()).empty());
+  for (const auto& left : fs::recursive_directory_iterator(fixture.folder() / "store"))
+    CHECK(left.is_directory());
+}
+
 TEST_CASE("a rank killed by SIGKILL leaves nothing") {
   const RankThatHolds rank(GENERATE("libvirt", "qemu"));
   REQUIRE(eventually([&] { return rank.is_ready(); }));
