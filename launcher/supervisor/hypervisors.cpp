@@ -7,6 +7,7 @@
 namespace vmi::supervisor {
 
 Backend Hypervisors::resolve(Backend wanted, vmi::Machine machine) {
+  if (wanted == Backend::libvirt) libvirt()->open();  // before anything asks libvirt for its version
   if (wanted != Backend::automatic) return wanted;
   if (machine == vmi::Machine::microvm) return Backend::qemu;  // libvirt 9.0 does not know it
   const std::shared_ptr<LibvirtBackend> libvirt = this->libvirt();
