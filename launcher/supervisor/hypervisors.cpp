@@ -6,33 +6,27 @@
 
 namespace vmi::supervisor {
 
-Backend Hypervisors::resolve(Backend wanted, vmi::Machine machine) {
-  if (wanted == Backend::libvirt) libvirt()->open();  // before anything asks libvirt for its version
-  if (wanted != Backend::automatic) return wanted;
-  if (machine == vmi::Machine::microvm) return Backend::qemu;  // libvirt 9.0 does not know it
-  const std::shared_ptr<LibvirtBackend> libvirt = this->libvirt();
-  const std::lock_guard lock(mutex_);
-  if (!libvirt_problem_) {
-    try {
-      libvirt->open();
-      libvirt_problem_ = "";
-    } catch (const Error& error) {
-      libvirt_problem_ = error.what();
-      log_warning("VMs are started without libvirt (--backend qemu): " + *libvirt_problem_);
+Hypervisors::Hypervisors(const fs::path& libvirt_root)
+    : libvirt_(std::make_shared<LibvirtBackend>(libvirt_root)), qemu_(std::make_shared<QemuBackend>()) {
+}
+
+Backend Hypervisors::resolve(Backend wanted) {
+  if (wanted == Backend::qemu) return wanted;
+  try {
+    libvirt_->open();
+    return Backend::libvirt;
+  } catch (const Error& error) {
+    if (wanted == Backend::libvirt) throw;
+    if (!warned_.exchange(true)) {
+      log_warning(std::string("VMs are started without libvirt (--backend qemu): ") + error.what());
     }
+    return Backend::qemu;
   }
-  return libvirt_problem_->empty() ? Backend::libvirt : Backend::qemu;
 }
 
-std::shared_ptr<Hypervisor> Hypervisors::get(Backend wanted, vmi::Machine machine) {
-  if (resolve(wanted, machine) == Backend::libvirt) return libvirt();
-  return std::make_shared<QemuBackend>();
-}
-
-std::shared_ptr<LibvirtBackend> Hypervisors::libvirt() {
-  const std::lock_guard lock(mutex_);
-  if (!libvirt_) libvirt_ = std::make_shared<LibvirtBackend>(libvirt_root_);
-  return libvirt_;
+std::shared_ptr<Hypervisor> Hypervisors::get(Backend wanted) {
+  if (resolve(wanted) == Backend::libvirt) return libvirt_;
+  return qemu_;
 }
 
 }  // namespace vmi::supervisor

@@ -76,7 +76,8 @@ std::optional<std::string> property(const Argv& command, std::string_view option
 }
 
 std::string features(const VmPlan& vm) {
-  std::string text = "    <acpi/>\n    <vmport state='off'/>\n";
+  std::string text;
+  if (vm.guest.machine != Machine::microvm) text = "    <acpi/>\n    <vmport state='off'/>\n";
   const std::optional<std::string> buffer = property(vm.command, "-accel", "tb-size");
   if (buffer) text += "    <tcg><tb-cache unit='MiB'>" + *buffer + "</tb-cache></tcg>\n";
   return text;
@@ -102,9 +103,6 @@ Argv words_for_qemu(const Argv& command) {
 }
 
 std::string domain_xml(const VmPlan& vm) {
-  if (vm.guest.machine == Machine::microvm) {
-    throw Error(ExitStatus::usage, "libvirt cannot run machine microvm; use --backend qemu");
-  }
   const std::string type = vm.guest.accel == Accel::kvm ? "kvm" : "qemu";
   std::string xml = "<domain type='" + type + "' xmlns:qemu='http://libvirt.org/schemas/domain/qemu/1.0'>\n";
   xml += "  <name>" + escaped(vm.name) + "</name>\n";

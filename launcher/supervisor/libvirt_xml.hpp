@@ -7,7 +7,7 @@ namespace vmi::supervisor {
 
 /// The domain for libvirt. libvirt gives machine, accelerator, memory, CPUs and the monitor; every other word
 /// of vm.command goes to QEMU as it is (<qemu:commandline>), so that both backends, and the profile, have the
-/// same block graph and devices. Throws Error(usage) for machines that libvirt cannot run and for words that
+/// same block graph and devices. Throws Error(usage) for words that
 /// XML cannot hold.
 std::string domain_xml(const VmPlan& vm);
 

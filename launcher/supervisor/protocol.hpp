@@ -72,7 +72,7 @@ struct Environment {
   std::string libvirt_version;         ///< empty with the qemu backend
   std::string accel;                   ///< "kvm" or "tcg"
   Backend backend = Backend::libvirt;  ///< never `automatic`
-  bool first_use = false;              ///< libvirt has to probe this emulator: about 4 s, once a machine
+  bool first_use = false;              ///< libvirt has to probe this emulator: under a second, once a machine
 };
 
 /// Finds the image's boot cache in the store or profiles the image; Progress events meanwhile.

@@ -137,12 +137,12 @@ void Server::on(std::uint64_t id, const ProbeEnvironment& request) {
 
 Environment Server::probe(const ProbeEnvironment& request) {
   const QemuFacts qemu = facts_.qemu(request.qemu);
-  const Machine machine = parse_machine(request.machine);
+  parse_machine(request.machine);
   Environment result{.qemu = qemu.path,
                      .qemu_version = qemu.version,
                      .has_vmicache = qemu.has_vmicache,
                      .accel = to_text(facts_.accel(parse_accel(request.accel))),
-                     .backend = hypervisors_.resolve(request.backend, machine)};
+                     .backend = hypervisors_.resolve(request.backend)};
   if (result.backend == Backend::libvirt) {
     result.libvirt_version = LibvirtBackend::version();
     result.first_use = !ProbeCache(qemu).known();
@@ -174,7 +174,7 @@ void Server::on(std::uint64_t id, const Describe& request) {
     // Nothing is started, so the folders need not exist.
     const VmPlan plan =
         plan_vm(request.vm, {.runtime = runtime_.path(), .overlays = request.node_dir}, facts_);
-    return nlohmann::json{{"text", hypervisors_.get(request.backend, plan.guest.machine)->describe(plan)}};
+    return nlohmann::json{{"text", hypervisors_.get(request.backend)->describe(plan)}};
   });
 }
 
@@ -183,7 +183,7 @@ void Server::on(std::uint64_t id, const Warm& request) {
     GuestSpec guest{.qemu = facts_.qemu(request.qemu).path,
                     .accel = facts_.accel(parse_accel(request.accel)),
                     .machine = parse_machine(request.machine)};
-    hypervisors_.get(request.backend, guest.machine)->warm(guest);
+    hypervisors_.get(request.backend)->warm(guest);
     return nlohmann::json();
   });
 }
@@ -195,7 +195,7 @@ void Server::on(std::uint64_t id, const Prepare& request) {
   const auto make = [this, where, backend = request.backend](const VmSpec& spec) {
     VmPlan plan = plan_vm(spec, where, facts_);
     make_files(spec, plan);
-    return VmSet::Made{plan, hypervisors_.get(backend, plan.guest.machine)};
+    return VmSet::Made{plan, hypervisors_.get(backend)};
   };
   vms_.prepare(request, make, [this, id] { reply(id); });
 }

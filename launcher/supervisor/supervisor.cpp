@@ -98,6 +98,8 @@ int serve(Channel rank, const fs::path& runtime_root) {
   } catch (const Error& error) {
     return refuse_everything(rank, error);
   }
+  // libvirt's log goes there, from its first word on.
+  fs::create_directories(Server::libvirt_root(*runtime));
   Variables original = change_environment(supervisor::libvirt_environment(Server::libvirt_root(*runtime)));
   // Not destroyed when threads of it still work.
   auto server = std::make_unique<Server>(std::move(rank), std::move(*runtime), std::move(original));

@@ -78,16 +78,22 @@ class Stopwatch {
   std::int64_t last_ = monotonic_ns();
 };
 
-std::vector<VmSpec> specs(const fs::path& image, int count) {
+/// What the VMs are: the least that boots a disk, or more as options say.
+struct Fleet {
+  fs::path image;
+  GuestSpec guest{.accel = Accel::tcg};
+  NetMode net = NetMode::none;
+};
+
+std::vector<VmSpec> specs(const Fleet& fleet, int count) {
   std::vector<VmSpec> result;
   for (int i = 0; i < count; ++i) {
-    VmSpec spec{.index = i,
-                .name = "vm" + std::to_string(i),
-                .image_url = image,
-                .image_format = "raw",
-                .virtual_bytes = 1 * GiB};
-    spec.guest = to_json(GuestSpec{.accel = Accel::tcg});
+    VmSpec spec{
+        .index = i, .name = "vm" + std::to_string(i), .image_url = fleet.image, .image_format = "raw"};
+    spec.virtual_bytes = 1 * GiB;
+    spec.guest = to_json(fleet.guest);
     spec.ready = "none";
+    spec.net = fleet.net;
     result.push_back(spec);
   }
   return result;
@@ -102,7 +108,7 @@ void settle(const Supervisor& supervisor) {
   }
 }
 
-Cost with_supervisor(Supervisor& supervisor, Backend backend, const fs::path& folder, const fs::path& image,
+Cost with_supervisor(Supervisor& supervisor, Backend backend, const fs::path& folder, const Fleet& fleet,
                      int count) {
   Cost cost;
   const double before = cpu_of_process(supervisor.pid()) + cpu_of(RUSAGE_SELF);
@@ -112,7 +118,7 @@ Cost with_supervisor(Supervisor& supervisor, Backend backend, const fs::path& fo
     if (const auto* failed = std::get_if<VmFailed>(&event))
       throw Error(ExitStatus::vm_failed, failed->reason);
   };
-  Prepare prepare{.backend = backend, .node_dir = folder, .vms = specs(image, count)};
+  Prepare prepare{.backend = backend, .node_dir = folder, .vms = specs(fleet, count)};
   Stopwatch watch;
   supervisor.call(prepare, Deadline::after(300s), on_event);
   cost.create_s = watch.lap();
@@ -139,12 +145,12 @@ void in_parallel(int count, const std::function<void(int)>& work) {
   for (std::thread& thread : threads) thread.join();
 }
 
-Cost by_hand(const fs::path& image, int count) {
+Cost by_hand(const Fleet& fleet, int count) {
   Cost cost;
   const TempFolder work("/dev/shm", "hand-");
   supervisor::HostFacts facts;
   std::vector<supervisor::VmPlan> plans;
-  for (const VmSpec& spec : specs(image, count)) {
+  for (const VmSpec& spec : specs(fleet, count)) {
     plans.push_back(plan_vm(spec, {.runtime = work.path(), .overlays = work.path()}, facts));
     make_files(spec, plans.back());
   }
@@ -229,6 +235,16 @@ int bench(int argc, char** argv) {
              .default_value = "",
              .help = "Number of VMs; default: 1, 16 and 64.",
              .repeatable = true});
+  table.add({.name = "machine",
+             .metavar = "M",
+             .default_value = "pc",
+             .help = "Machine.",
+             .choices = {"pc", "q35"}});
+  table.add({.name = "net",
+             .metavar = "N",
+             .default_value = "none",
+             .help = "Network.",
+             .choices = {"none", "user"}});
   table.add({.name = "json", .help = "One JSON object a line."});
   const Options options = table.parse(argc, argv);
   const long long rounds = options.number("rounds", 1, 1000);
@@ -237,12 +253,15 @@ int bench(int argc, char** argv) {
   if (counts.empty()) counts = {1, 16, 64};
 
   const TempFolder folder("/dev/shm", "bench-");
-  const fs::path image = folder.path() / "empty.raw";
-  write_text_atomically(image, "");
-  fs::resize_file(image, 1 * GiB);
+  Fleet fleet{.image = folder.path() / "empty.raw"};
+  write_text_atomically(fleet.image, "");
+  fs::resize_file(fleet.image, 1 * GiB);
+  fleet.guest.machine = parse_machine(options.text("machine"));
+  if (options.text("net") == "user") fleet.net = NetMode::user;
   Supervisor supervisor = Supervisor::start({});
   Stopwatch watch;
-  supervisor.call(Warm{.backend = Backend::libvirt, .accel = "tcg"}, Deadline::after(120s));
+  supervisor.call(Warm{.backend = Backend::libvirt, .accel = "tcg", .machine = options.text("machine")},
+                  Deadline::after(120s));
   const bool as_json = options.flag("json");
   if (!as_json) {
     std::printf("libvirt's driver opened and warm in %.3f s\n", watch.lap());
@@ -252,9 +271,9 @@ int bench(int argc, char** argv) {
   for (const int count : counts) {
     Costs costs;
     for (long long round = 0; round < rounds; ++round) {
-      costs["by hand"].push_back(by_hand(image, count));
-      costs["qemu"].push_back(with_supervisor(supervisor, Backend::qemu, folder.path(), image, count));
-      costs["libvirt"].push_back(with_supervisor(supervisor, Backend::libvirt, folder.path(), image, count));
+      costs["by hand"].push_back(by_hand(fleet, count));
+      costs["qemu"].push_back(with_supervisor(supervisor, Backend::qemu, folder.path(), fleet, count));
+      costs["libvirt"].push_back(with_supervisor(supervisor, Backend::libvirt, folder.path(), fleet, count));
     }
     print(count, costs, as_json);
   }
