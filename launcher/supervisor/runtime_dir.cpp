@@ -7,6 +7,7 @@
 #include "cachegen/support/socket.hpp"
 
 #include <algorithm>
+#include <cctype>
 #include <charconv>
 #include <csignal>
 #include <cstdlib>
@@ -22,10 +23,11 @@
 namespace vmi {
 namespace {
 
-constexpr std::string_view kPrefix = "vmilaunch-";
+constexpr std::string_view kPrefix = "vmilaunch-run-";
+constexpr std::size_t kRandomLetters = 6;  // of mkdtemp(3)
 /// The longest path below a runtime folder that a socket gets, its own random name included: libvirt's
-/// monitor of a domain, "vmilaunch-XXXXXX/libvirt/lib/qemu/domain-NNNN-<20 letters>/monitor.sock".
-constexpr std::size_t kLongestBelowRoot = 80;
+/// monitor of a domain, "vmilaunch-run-XXXXXX/libvirt/lib/qemu/domain-NNNN-<20 letters>/monitor.sock".
+constexpr std::size_t kLongestBelowRoot = 84;
 /// A folder without `owner` is either just being made or half removed; after this long it is the latter.
 constexpr std::time_t kOwnerlessSeconds = 60;
 
@@ -33,13 +35,24 @@ bool owned_by_us(const fs::path& path, struct stat& info) {
   return lstat(path.c_str(), &info) == 0 && info.st_uid == geteuid();
 }
 
-bool is_stale(const fs::path& folder, const struct stat& info) {
-  const std::optional<Owner> owner = read_owner(folder);
-  if (!owner) return std::time(nullptr) - info.st_mtime > kOwnerlessSeconds;
-  if (owner->state() != Owner::State::dead) return false;
+/// Other folders of this program have names that begin alike, --node-dir's default among them.
+bool is_our_name(const std::string& name) {
+  return name.starts_with(kPrefix) && name.size() == kPrefix.size() + kRandomLetters &&
+         std::ranges::all_of(name.substr(kPrefix.size()),
+                             [](unsigned char c) { return std::isalnum(c) != 0; });
+}
+
+bool is_locked(const fs::path& folder) {
   const Fd fd(open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
   // File systems without flock leave it at the owner's word.
-  return fd && (flock(fd.get(), LOCK_EX | LOCK_NB) == 0 || errno != EWOULDBLOCK);
+  return !fd || (flock(fd.get(), LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK);
+}
+
+bool is_stale(const fs::path& folder, const struct stat& info) {
+  const std::optional<Owner> owner = read_owner(folder);
+  if (owner && owner->state() != Owner::State::dead) return false;
+  if (!owner && std::time(nullptr) - info.st_mtime <= kOwnerlessSeconds) return false;
+  return !is_locked(folder);
 }
 
 std::vector<std::string> lines_of(const fs::path& file) {
@@ -118,7 +131,7 @@ SweepResult sweep_stale(const fs::path& root) noexcept {
     for (const auto& entry : fs::directory_iterator(root, error)) {
       const std::string name = entry.path().filename();
       struct stat info {};
-      if (!name.starts_with(kPrefix) || !owned_by_us(entry.path(), info) || !S_ISDIR(info.st_mode) ||
+      if (!is_our_name(name) || !owned_by_us(entry.path(), info) || !S_ISDIR(info.st_mode) ||
           !is_stale(entry.path(), info))
         continue;
       const int killed = kill_emulators_in(entry.path(), lines_of(entry.path() / "emulators"));
