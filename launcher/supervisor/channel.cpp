@@ -28,7 +28,7 @@ std::pair<Channel, Channel> Channel::pair() {
   return {Channel(Fd(fds[0])), Channel(Fd(fds[1]))};
 }
 
-bool Channel::send(std::string message) {
+bool Channel::send(const std::string& message) {
   std::size_t from = 0;
   do {
     const std::size_t length = std::min(kPacket - 1, message.size() - from);

@@ -24,7 +24,7 @@ class Channel {
   int fd() const { return socket_.get(); }
 
   /// Queues a message and sends what the socket takes now. False: the peer has gone.
-  bool send(std::string message);
+  bool send(const std::string& message);
   /// Sends more of the queue; call it when the socket is writable. False: the peer has gone.
   bool send_queued();
   bool has_queued() const { return !packets_.empty(); }

@@ -65,7 +65,8 @@ std::vector<ChildProcess> list_children() {
 }
 
 void Reaper::reap_orphans() {
-  // Most children are waited for by who started them before anybody looks; a walk through /proc costs milliseconds.
+  // Most children are waited for by who started them before anybody looks; a walk through /proc costs
+  // milliseconds.
   siginfo_t some{};
   if (waitid(P_ALL, 0, &some, WEXITED | WNOHANG | WNOWAIT) != 0 || some.si_pid == 0) return;
   const int our_session = getsid(0);

@@ -72,9 +72,10 @@ void start_libvirt() {
 std::string uri_path(const fs::path& path) {
   std::ostringstream uri;
   uri << std::hex << std::uppercase;
-  for (const unsigned char c : path.string()) {
+  for (const char letter : path.string()) {
+    const auto c = static_cast<unsigned char>(letter);
     if (std::isalnum(c) != 0 || c == '/' || c == '-' || c == '_' || c == '.') {
-      uri << c;
+      uri << letter;
     } else {
       uri << '%' << (c >> 4) << (c & 15);
     }

@@ -9,10 +9,10 @@
 
 namespace vmi {
 
-/// A folder of one supervisor that can be told from a dead one's: `ROOT/vmilaunch-run-XXXXXX`, mode 0700, with
-/// `owner` (pid, start time, boot, host) and a flock(2) held on itself, which also tells supervisors in other
-/// pid namespaces apart. `emulators` lists the QEMU programs that were started with paths in this folder.
-/// Removed at the end of its life.
+/// A folder of one supervisor that can be told from a dead one's: `ROOT/vmilaunch-run-XXXXXX`, mode 0700,
+/// with `owner` (pid, start time, boot, host) and a flock(2) held on itself, which also tells supervisors in
+/// other pid namespaces apart. `emulators` lists the QEMU programs that were started with paths in this
+/// folder. Removed at the end of its life.
 class RuntimeDir {
  public:
   explicit RuntimeDir(const fs::path& root);

@@ -111,7 +111,7 @@ int serve(Channel rank, const fs::path& runtime_root) {
   const bool threads_ended = server->serve();
   log_sink({});
   watch.drop();
-  if (!threads_ended) server.release();
+  if (!threads_ended) static_cast<void>(server.release());
   return 0;
 }
 

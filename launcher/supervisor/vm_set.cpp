@@ -70,7 +70,8 @@ struct VmSet::Vm {
   std::int64_t t_running = kNever;
   std::int64_t t_ready = kNever;
   VmStats stats;
-  bool killed = false;  ///< by us
+  bool looked_at = false;  ///< by look_for_stopped(), still
+  bool killed = false;     ///< by us
 };
 
 /// What a worker brings back from creating a VM.
@@ -182,6 +183,7 @@ void VmSet::resume_all(std::chrono::milliseconds ready_timeout, std::function<vo
   resumed_ = std::move(done);
   ready_timeout_ = ready_timeout;
   ready_timer_ = at_.loop.at(Deadline::after(ready_timeout), [this] { timed_out(); });
+  look_timer_ = at_.loop.at(Deadline::after(at_.look_interval), [this] { look_for_stopped(); });
   for (const auto& [index, vm] : vms_) {
     if (vm->state == State::paused) resume(vm);
   }
@@ -307,26 +309,48 @@ void VmSet::end(const VmPtr& vm, bool with_stats) {
 }
 
 void VmSet::timed_out() {
-  for (const auto& [index, vm] : vms_) {
-    if (vm->state != State::resuming && vm->state != State::running) continue;
+  for (const auto& entry : vms_) {
+    const VmPtr& vm = entry.second;
+    if (!waits_for_ready(*vm)) continue;
     const auto give_up = [this, vm](const std::string& trouble) {
-      if (vm->state != State::resuming && vm->state != State::running) return;
+      if (!waits_for_ready(*vm)) return;
       const std::string limit = vm->ready_spec.to_text() + ") within " + format_duration(ready_timeout_);
       fail(vm, "it was not ready (" + limit + (trouble.empty() ? "" : "; " + trouble), true);
     };
     vm->timer = at_.loop.at(Deadline::after(kMonitorTime),
                             [give_up] { give_up("QEMU's monitor does not answer either"); });
     at_.pool.submit([this, give_up, domain = vm->domain] {
-      const std::string trouble = query_trouble(*domain, Deadline::after(kMonitorTime));
-      at_.loop.post([give_up, trouble] { give_up(trouble); });
+      const Trouble trouble = query_trouble(*domain, Deadline::after(kMonitorTime));
+      at_.loop.post([give_up, trouble] { give_up(trouble.text); });
     });
   }
+}
+
+/// A guest that QEMU has stopped for good need not be waited for.
+void VmSet::look_for_stopped() {
+  look_timer_ = at_.loop.at(Deadline::after(at_.look_interval), [this] { look_for_stopped(); });
+  for (const auto& entry : vms_) {
+    const VmPtr& vm = entry.second;
+    if (vm->state != State::running || std::exchange(vm->looked_at, true)) continue;
+    at_.pool.submit([this, vm, domain = vm->domain] {
+      const Trouble trouble = query_trouble(*domain, Deadline::after(kMonitorTime));
+      at_.loop.post([this, vm, trouble] {
+        vm->looked_at = false;
+        if (trouble.final && waits_for_ready(*vm)) fail(vm, trouble.text);
+      });
+    });
+  }
+}
+
+bool VmSet::waits_for_ready(const Vm& vm) {
+  return vm.state == State::resuming || vm.state == State::running;
 }
 
 void VmSet::stop_all(bool with_stats, std::function<void()> done) {
   stopping_ = true;
   if (cancelled_) *cancelled_ = true;
   ready_timer_.drop();
+  look_timer_.drop();
   stopped_.push_back(std::move(done));
   for (const auto& [index, vm] : vms_) {
     if (vm->state == State::creating) {

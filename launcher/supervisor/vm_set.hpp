@@ -38,6 +38,8 @@ class VmSet {
     /// Kills the QEMUs that have this folder's path in their command: those still being created, whose pid
     /// only the hypervisor knows.
     std::function<void(const fs::path& folder)> kill_in;
+    /// How often VMs that are not ready are asked whether QEMU has stopped them.
+    std::chrono::milliseconds look_interval{5'000};
   };
   explicit VmSet(Surroundings surroundings);
 
@@ -82,6 +84,8 @@ class VmSet {
   void fail(const VmPtr& vm, const std::string& reason, bool timed_out = false);
   void end(const VmPtr& vm, bool with_stats);
   void timed_out();
+  void look_for_stopped();
+  static bool waits_for_ready(const Vm& vm);
   void check_progress();
   std::string keep_logs(const Vm& vm) const;
   int count(State state) const;
@@ -92,6 +96,7 @@ class VmSet {
   std::string failure_log_dir_;
   std::chrono::milliseconds ready_timeout_{};
   EventLoop::Handle ready_timer_;
+  EventLoop::Handle look_timer_;
   bool stopping_ = false;
   std::shared_ptr<std::atomic<bool>> cancelled_;  ///< tells the workers of the current Prepare
   std::vector<Batch> batches_;

@@ -19,18 +19,20 @@ VmStats query_stats(Domain& domain, Deadline deadline) noexcept {
   return stats;
 }
 
-std::string query_trouble(Domain& domain, Deadline deadline) noexcept {
+Trouble query_trouble(Domain& domain, Deadline deadline) noexcept {
   try {
     const std::string status = domain.execute("query-status", {}, deadline).at("status").get<std::string>();
-    if (status == "io-error")
-      return "QEMU paused it because its overlay could not be written: is --node-dir full?";
-    if (status == "guest-panicked") return "its kernel panicked";
-    if (status == "internal-error")
-      return "QEMU stopped it with an internal error (KVM cannot run this guest here?)";
-    if (status != "running") return "QEMU says that it is '" + status + "'";
-    return {};
+    if (status == "running") return {};
+    if (status == "io-error") {
+      return {true, "QEMU paused it because its overlay could not be written: is --node-dir full?"};
+    }
+    if (status == "guest-panicked") return {true, "its kernel panicked"};
+    if (status == "internal-error") {
+      return {true, "QEMU stopped it with an internal error; with KVM, can it run this guest here?"};
+    }
+    return {false, "QEMU says that it is '" + status + "'"};
   } catch (const std::exception& error) {
-    return std::string("QEMU's monitor does not answer either: ") + error.what();
+    return {false, std::string("QEMU's monitor does not answer either: ") + error.what()};
   }
 }
 

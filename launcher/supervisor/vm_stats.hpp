@@ -11,7 +11,11 @@ namespace vmi::supervisor {
 /// be had is left unknown.
 VmStats query_stats(Domain& domain, Deadline deadline) noexcept;
 
-/// Why a running VM makes no progress, as far as QEMU knows: "its disk is full", ...; empty: it runs.
-std::string query_trouble(Domain& domain, Deadline deadline) noexcept;
+/// Why a running VM makes no progress, as far as QEMU knows.
+struct Trouble {
+  bool final = false;  ///< QEMU has stopped the guest and will not go on by itself
+  std::string text;    ///< empty: it runs
+};
+Trouble query_trouble(Domain& domain, Deadline deadline) noexcept;
 
 }  // namespace vmi::supervisor

@@ -69,6 +69,9 @@ class ScriptHypervisor : public Hypervisor {
 };
 
 struct World {
+  explicit World(std::chrono::milliseconds interval = 1h) : look_interval(interval) {}
+
+  std::chrono::milliseconds look_interval;
   TempFolder folder{temp_root(), "vm-set-test-"};
   EventLoop loop;
   WorkerPool pool{4};
@@ -79,7 +82,8 @@ struct World {
              .pool = pool,
              .reaper = reaper,
              .emit = [this](const Event& event) { events.push_back(event); },
-             .kill_in = [](const fs::path&) {}}};
+             .kill_in = [](const fs::path&) {},
+             .look_interval = look_interval}};
 
   ~World() {
     stop();
@@ -192,6 +196,16 @@ TEST_CASE("a VM that does not get ready in time fails with its last words, its l
   CHECK(failed.last_lines == "still booting");
   CHECK(read_text(failed.kept_log) == "still booting\n");
   CHECK(world.wait_for<VmStopped>(1));
+}
+
+TEST_CASE("a guest that QEMU has stopped for good is not waited for") {
+  World world(1ms);
+  world.hypervisor->scripts["vm0"] = "exec sleep 600";
+  world.prepare(1);
+  world.resume(1h);
+  REQUIRE(world.wait_for<VmFailed>(1));
+  CHECK_FALSE(world.all<VmFailed>()[0].timed_out);
+  CHECK_THAT(world.all<VmFailed>()[0].reason, Catch::Contains("--node-dir full"));
 }
 
 TEST_CASE("how a VM ended by itself decides what it is called") {

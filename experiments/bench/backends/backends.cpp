@@ -137,6 +137,7 @@ Cost with_supervisor(Supervisor& supervisor, Backend backend, const fs::path& fo
 void in_parallel(int count, const std::function<void(int)>& work) {
   std::atomic<int> next = 0;
   std::vector<std::thread> threads;
+  threads.reserve(kAtOnce);
   for (int t = 0; t < kAtOnce; ++t) {
     threads.emplace_back([&] {
       for (int i = next++; i < count; i = next++) work(i);
@@ -187,6 +188,7 @@ using Costs = std::map<std::string, std::vector<Cost>>;  ///< by way, one a roun
 
 double median_of(const std::vector<Cost>& costs, double Cost::*member) {
   std::vector<double> values;
+  values.reserve(costs.size());
   for (const Cost& cost : costs) values.push_back(cost.*member);
   return median(values);
 }
