@@ -92,6 +92,10 @@ void Desk::end_phase() {
   journal_.phase_end(phases_.back().name, phases_.back().t_end);
 }
 
+void Desk::failure(const Error& error, const std::string& source) {
+  journal_.error({clock_.now(), source, error.what()});
+}
+
 void Desk::take(int rank, const nlohmann::json& letter) {
   if (letter.contains("event")) {
     const std::int64_t offset_ns = offsets_ns_.empty() ? 0 : offsets_ns_.at(static_cast<std::size_t>(rank));

@@ -31,6 +31,8 @@ class Desk {
   /// Ends the phase before and begins this one; `text` is for people.
   void phase(const std::string& name, const std::string& text);
   void end_phase();
+  /// An error of the launch, for the record.
+  void failure(const Error& error, const std::string& source);
 
   /// Takes a letter of rank `rank`: {"event": text}, {"node": NodeRow fields} or {"final": true}.
   void take(int rank, const nlohmann::json& letter);

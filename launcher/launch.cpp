@@ -106,6 +106,11 @@ void Launch::run_command() {
 int Launch::end(const std::optional<Error>& failure) {
   if (failure) rank_.session().control().announce(failure->status(), failure->what());
   rank_.begin_end();
+  // First of all, since we may be killed before the record is written.
+  const auto note_failure = [&](const std::optional<Error>& error) {
+    if (desk_ && error) desk_->failure(*error, "rank 0 on " + rank_.layout().hostname);
+  };
+  note_failure(failure);
   if (desk_) desk_->phase("stop", "stopping");
   const auto patience = failure ? kHastyEnd : kCalmEnd;
   const std::optional<Error> stop_failure = attempt([&] {
@@ -119,15 +124,15 @@ int Launch::end(const std::optional<Error>& failure) {
     }
   });
   // When the launch failed, ranks that are gone cannot say their last; that is no second failure.
-  if (stop_failure && !failure) log_error(stop_failure->what());
+  if (!failure) note_failure(stop_failure);
+  if (stop_failure && !failure && !desk_) log_error(stop_failure->what());
 
   std::int64_t status = static_cast<std::int64_t>(failure        ? failure->status()
                                                   : stop_failure ? stop_failure->status()
                                                                  : ExitStatus::ok);
   if (!desk_ && rank_.first() && failure) log_error(failure->what());
   if (desk_)
-    status = conclude(*desk_, options_, rank_.layout(), failure ? failure : stop_failure,
-                      rank_.command_status(), clock_);
+    status = conclude(*desk_, options_, failure ? failure : stop_failure, rank_.command_status(), clock_);
   if (!failure && !stop_failure) {
     const std::optional<Error> shared = attempt([&] {
       status = all_max(rank_.world(), desk_ ? status : 0, rank_.waiter(kCalmEnd), "the exit status");

@@ -49,6 +49,7 @@ void Launch::plan() {
       rank_.on_pump = [this] { desk_->tick(); };
       rank_.on_progress = [this](const Progress& progress) { desk_->progress().update(progress.text); };
       desk_->phase("plan", "planning");
+      rank_.call(KeepRecord{desk_->journal().path().string()}, kSmallStep, "its note of the record");
     });
   }
   agree(rank_.world(), failure, rank_.waiter(kSmallStep), "opening the record");

@@ -106,9 +106,8 @@ nlohmann::json Summary::to_json() const {
   return json;
 }
 
-int conclude(Desk& desk, const LaunchOptions& options, const NodeLayout& layout,
-             const std::optional<Error>& failure, const std::optional<int>& command_status,
-             const LaunchClock& clock) {
+int conclude(Desk& desk, const LaunchOptions& options, const std::optional<Error>& failure,
+             const std::optional<int>& command_status, const LaunchClock& clock) {
   const Fleet* fleet = desk.planned() ? &desk.fleet() : nullptr;
   ExitStatus own = ExitStatus::ok;
   if (failure) {
@@ -136,7 +135,6 @@ int conclude(Desk& desk, const LaunchOptions& options, const NodeLayout& layout,
     if (options.command)
       message += " (the launch's own status is " + std::to_string(static_cast<int>(own)) + ")";
     log_error(message);
-    desk.journal().error({clock.now(), "rank 0 on " + layout.hostname, failure->what()});
   }
   try {
     desk.journal().end({outcome(failure, static_cast<int>(own)), status, summary.error, clock.now()});

@@ -15,9 +15,8 @@ ExitStatus exit_status_with_command(ExitStatus status);
 
 /// Rank 0's last act: decides the exit status, closes the record and prints the result. Throws nothing.
 /// `failure`: what ended the launch early; `command_status`: CMD's, when it ran to its end.
-int conclude(Desk& desk, const LaunchOptions& options, const NodeLayout& layout,
-             const std::optional<Error>& failure, const std::optional<int>& command_status,
-             const LaunchClock& clock);
+int conclude(Desk& desk, const LaunchOptions& options, const std::optional<Error>& failure,
+             const std::optional<int>& command_status, const LaunchClock& clock);
 
 /// What $VMILAUNCH_HOSTS names: a line a VM that is ready, "name node address:port", "-" for no address.
 std::string hosts_text(const Fleet& fleet, const NodeLayout& layout);

@@ -7,6 +7,7 @@
 #include <cstdlib>
 
 #include <fcntl.h>
+#include <sys/stat.h>
 #include <sys/statvfs.h>
 #include <unistd.h>
 
@@ -59,11 +60,14 @@ void pwrite_all(const Fd& file, std::span<const std::byte> from, Bytes offset, c
 }
 
 std::string read_text(const fs::path& path) {
-  const Fd fd = open_file(path, O_RDONLY);
+  return read_text(open_file(path, O_RDONLY), path);
+}
+
+std::string read_text(const Fd& file, const fs::path& path) {
   std::string text;
   char buffer[65536];
   while (true) {
-    const ssize_t n = read(fd.get(), buffer, sizeof buffer);
+    const ssize_t n = read(file.get(), buffer, sizeof buffer);
     if (n < 0 && errno == EINTR) continue;
     if (n < 0) throw_errno(ExitStatus::environment, "cannot read '" + path.string() + "'");
     if (n == 0) return text;
@@ -71,8 +75,12 @@ std::string read_text(const fs::path& path) {
   }
 }
 
+fs::path temporary_name(const fs::path& path, int pid) {
+  return path.string() + ".tmp." + std::to_string(pid);
+}
+
 void write_text_atomically(const fs::path& path, std::string_view text, unsigned mode) {
-  const fs::path temporary = path.string() + ".tmp." + std::to_string(getpid());
+  const fs::path temporary = temporary_name(path, getpid());
   try {
     const Fd fd = open_file(temporary, O_WRONLY | O_CREAT | O_TRUNC, mode);
     pwrite_all(fd, std::as_bytes(std::span(text.data(), text.size())), 0, temporary);
@@ -90,6 +98,13 @@ void rename_durably(const fs::path& from, const fs::path& to) {
     throw_errno(ExitStatus::environment, "cannot rename '" + from.string() + "' to '" + to.string() + "'");
   }
   sync_folder(to.parent_path());
+}
+
+bool is_same_file(const Fd& file, const fs::path& path) {
+  struct stat opened {};
+  struct stat there {};
+  return fstat(file.get(), &opened) == 0 && stat(path.c_str(), &there) == 0 &&
+         opened.st_dev == there.st_dev && opened.st_ino == there.st_ino;
 }
 
 Bytes free_bytes(const fs::path& folder) {

@@ -24,12 +24,20 @@ void pread_all(const Fd& file, std::span<std::byte> into, Bytes offset, const fs
 void pwrite_all(const Fd& file, std::span<const std::byte> from, Bytes offset, const fs::path& path);
 
 std::string read_text(const fs::path& path);
+/// The same from where `file` stands; `path` is for errors.
+std::string read_text(const Fd& file, const fs::path& path);
 
-/// Temporary name beside `path`, fsync, rename, fsync of the folder: readers see the old or the new file.
+/// What process `pid` calls `path` while it writes it.
+fs::path temporary_name(const fs::path& path, int pid);
+
+/// temporary_name(), fsync, rename, fsync of the folder: readers see the old or the new file.
 void write_text_atomically(const fs::path& path, std::string_view text, unsigned mode = 0644);
 
 /// rename(2) and fsync of the folder. The file itself must have been synced by the caller.
 void rename_durably(const fs::path& from, const fs::path& to);
+
+/// Whether `path` leads to the very file that is open as `file`.
+bool is_same_file(const Fd& file, const fs::path& path);
 
 /// Bytes that an ordinary user can still write to the file system of `folder`.
 Bytes free_bytes(const fs::path& folder);

@@ -10,7 +10,6 @@
 #include <optional>
 
 #include <fcntl.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 namespace vmi {
@@ -97,10 +96,7 @@ void Journal::State::sync_when_due() {
 
 /// Another launch may have moved our journal aside, believing us dead, and started its own.
 void Journal::State::remove_if_ours() const {
-  struct stat ours {};
-  struct stat there {};
-  if (fstat(file.get(), &ours) != 0 || stat(path.c_str(), &there) != 0) return;
-  if (ours.st_dev != there.st_dev || ours.st_ino != there.st_ino) return;
+  if (!is_same_file(file, path)) return;
   if (unlink(path.c_str()) != 0) {
     log_warning("cannot remove the journal '" + path.string() +
                 "' of the finished record: " + errno_text(errno));

@@ -30,10 +30,8 @@ fs::path default_output(const fs::path& journal) {
 }  // namespace
 
 Recovery recover(const fs::path& journal, const std::optional<fs::path>& output) {
-  const std::string text = [&] {
-    const Fd readable = open_file(journal, O_RDONLY, 0, ExitStatus::unusable);  // for its exit status
-    return read_text(journal);
-  }();
+  const Fd file = open_file(journal, O_RDONLY, 0, ExitStatus::unusable);
+  const std::string text = read_text(file, journal);
   const std::optional<JournalHeader> header = parse_header(std::string_view(text).substr(0, text.find('\n')));
   if (!header)
     throw Error(ExitStatus::unusable,
@@ -53,7 +51,8 @@ Recovery recover(const fs::path& journal, const std::optional<fs::path>& output)
 
   // Only what surely nobody writes to any more, and what is wholly in the record, may go.
   if (owner == Owner::State::dead || recovery.record.complete) {
-    recovery.journal_removed = unlink(journal.c_str()) == 0;
+    // Another launch may have moved it aside meanwhile, and started its own under this name.
+    recovery.journal_removed = !is_same_file(file, journal) || unlink(journal.c_str()) == 0;
     if (!recovery.journal_removed)
       log_warning("cannot remove '" + journal.string() + "': " + errno_text(errno));
   }

@@ -17,6 +17,7 @@ NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(ProbeEnvironment, qemu, accel, machine, backe
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(FindCache, request)
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(VerifyCache, cache, image_url, full)
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(OpenNodeFolder, node_dir)
+NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(KeepRecord, journal)
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(Describe, backend, node_dir, vm)
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(Warm, backend, qemu, accel, machine)
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(Prepare, backend, node_dir, failure_log_dir, create_timeout_ms, vms)

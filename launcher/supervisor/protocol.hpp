@@ -100,6 +100,14 @@ struct OpenNodeFolder {
   std::string node_dir;
 };
 
+/// The journal of the launch's record, which this rank (rank 0) writes. When the rank's end closes and its
+/// journal is still there, the supervisor makes the record of it once the VMs have ended and the rank is
+/// dead.
+struct KeepRecord {
+  static constexpr const char* kType = "keep_record";
+  std::string journal;  ///< absolute path; its header is there already
+};
+
 /// Reply's result: {"text": ...}, the domain's XML or QEMU's command as Prepare would use it. Starts nothing.
 struct Describe {
   static constexpr const char* kType = "describe";
@@ -163,8 +171,8 @@ struct Shutdown {
 };
 
 using SupervisorRequest =
-    std::variant<InspectImage, ProbeEnvironment, FindCache, VerifyCache, OpenNodeFolder, Describe, Warm,
-                 Prepare, ResumeAll, RunCommand, SignalCommand, StopAll, Shutdown>;
+    std::variant<InspectImage, ProbeEnvironment, FindCache, VerifyCache, OpenNodeFolder, KeepRecord, Describe,
+                 Warm, Prepare, ResumeAll, RunCommand, SignalCommand, StopAll, Shutdown>;
 
 struct RequestMessage {
   std::uint64_t id = 0;

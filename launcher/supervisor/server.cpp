@@ -22,7 +22,8 @@ constexpr auto kReapDelay = 5ms;  // one look through /proc for many deaths
 constexpr auto kVmsEnd = 3s;
 constexpr auto kCommandEnd = 2s;
 constexpr auto kStrayEnd = 1s;
-constexpr auto kThreadsEnd = 2s;
+constexpr auto kRecordEnd = 2s;
+constexpr auto kThreadsEnd = 1s;
 constexpr auto kLastWords = 500ms;
 
 }  // namespace
@@ -169,6 +170,11 @@ VmFolders Server::folders(const std::string& node_dir) {
   return {.runtime = runtime_.path(), .overlays = node_folder(node_dir)};
 }
 
+void Server::on(std::uint64_t id, const KeepRecord& request) {
+  record_.emplace(request.journal);
+  reply(id);
+}
+
 void Server::on(std::uint64_t id, const Describe& request) {
   in_background(id, [this, request] {
     // Nothing is started, so the folders need not exist.
@@ -244,6 +250,7 @@ void Server::terminate(int signal) {
 
 bool Server::end_everything() {
   ending_ = true;
+  log_sink({});  // the rank reads no more
   command_.signal(SIGTERM);
   vms_.stop_all(false, [] {});
   const auto vms_gone = [this] { return vms_.all_ended(); };
@@ -253,8 +260,9 @@ bool Server::end_everything() {
   command_.signal(SIGKILL);
   // What is left are orphans of the command, and tools that a thread waits for, which then gives up.
   if (!kill_children(Deadline::after(kStrayEnd))) log_warning("some process does not end");
-  const bool threads_ended =
-      background_.close(Deadline::after(kThreadsEnd)) && creators_.close(Deadline::after(kThreadsEnd));
+  const bool record_closed = !record_ || record_->finish(Deadline::after(kRecordEnd));
+  const bool threads_ended = background_.close(Deadline::after(kThreadsEnd)) &&
+                             creators_.close(Deadline::after(kThreadsEnd)) && record_closed;
   bool said = false;
   loop_.post([&said] { said = true; });  // behind whatever was posted before
   loop_.run_until([&said] { return said; }, Deadline::after(kLastWords));

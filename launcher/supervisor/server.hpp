@@ -7,6 +7,7 @@
 #include "launcher/supervisor/event_loop.hpp"
 #include "launcher/supervisor/hypervisors.hpp"
 #include "launcher/supervisor/protocol.hpp"
+#include "launcher/supervisor/record_keeper.hpp"
 #include "launcher/supervisor/runtime_dir.hpp"
 #include "launcher/supervisor/vm_plan.hpp"
 #include "launcher/supervisor/vm_set.hpp"
@@ -48,6 +49,7 @@ class Server {
   void on(std::uint64_t id, const FindCache& request);
   void on(std::uint64_t id, const VerifyCache& request);
   void on(std::uint64_t id, const OpenNodeFolder& request);
+  void on(std::uint64_t id, const KeepRecord& request);
   void on(std::uint64_t id, const Describe& request);
   void on(std::uint64_t id, const Warm& request);
   void on(std::uint64_t id, const Prepare& request);
@@ -72,6 +74,7 @@ class Server {
   Channel rank_;
   RuntimeDir runtime_;
   std::optional<RuntimeDir> node_;
+  std::optional<RecordKeeper> record_;  ///< on the first rank
   EventLoop loop_;
   EventLoop::Handle rank_watch_;
   EventLoop::Handle reap_timer_;

@@ -46,10 +46,22 @@ class Killed(LaunchCase):
 
     def test_nothing_outlives_a_killed_rank(self):
         running = self.held_launch(3)
-        victim = running.children_named("vmilaunch")[0]
-        os.kill(victim, signal.SIGKILL)
+        os.kill(running.rank(2), signal.SIGKILL)
         self.assertNotEqual(running.wait(60), 0)
         self.assert_nothing_left()
+        tables, _ = self.assert_record_is_closed(self.folder / "run.h5")
+        self.assertEqual(len(tables["vms"]), 3)
+
+    def test_the_first_ranks_supervisor_writes_its_record_when_it_is_killed(self):
+        running = self.held_launch(2)
+        os.kill(running.rank(0), signal.SIGKILL)
+        self.assertNotEqual(running.wait(60), 0)
+        self.assert_nothing_left()
+        tables, attributes = self.assert_record_is_closed(self.folder / "run.h5")
+        self.assertEqual(list(tables["vms"].state), ["ready"] * 3)
+        self.assertTrue((tables["vms"].t_ready >= tables["vms"].t_running).all())
+        self.assertEqual(tables["phases"].name.iloc[-1], "hold")
+        self.assertEqual((attributes["complete"], attributes["outcome"], attributes["vms"]), (0, "unfinished", 3))
 
     def test_nothing_outlives_the_death_of_all_ranks_and_the_journal_becomes_the_record(self):
         running = self.held_launch(2)
@@ -61,12 +73,25 @@ class Killed(LaunchCase):
             except ProcessLookupError:
                 pass
         self.assert_nothing_left()
-        record = self.folder / "run.h5"
-        if not record.exists():
-            self.run_command([BIN / "vmireport", "--recover", self.folder / "run.h5.journal"])
-        tables, attributes = self.read_record(record)
+        tables, attributes = self.assert_record_is_closed(self.folder / "run.h5")
         self.assertEqual(len(tables["vms"]), 3)
         self.assertEqual(attributes["complete"], 0)
+
+    def test_when_the_supervisor_is_killed_too_the_user_recovers_the_record(self):
+        running = self.held_launch(None)
+        supervisors = running.children_named("vmi-supervisor")
+        for pid in [*supervisors, running.process.pid]:
+            os.kill(pid, signal.SIGSTOP)
+        for pid in [*supervisors, running.process.pid]:
+            os.kill(pid, signal.SIGKILL)
+        running.wait(30)
+        self.run_command([BIN / "vmireport", "--recover", self.folder / "run.h5.journal"])
+        tables, attributes = self.assert_record_is_closed(self.folder / "run.h5")
+        self.assertEqual(len(tables["vms"]), 3)
+        self.assertEqual(attributes["complete"], 0)
+        self.run_command(self.vmilaunch("--image", image("tiny"), "--vms", 1, "--cache", "none", "--ready", "none",
+                                        "--output", self.folder / "second.h5"))
+        self.assert_nothing_left()
 
     def test_the_next_launch_sweeps_what_a_killed_supervisor_left(self):
         running = self.held_launch(None)
@@ -119,10 +144,10 @@ class Signals(LaunchCase):
         os.kill(running.process.pid, signal.SIGTERM)
         self.assertNotEqual(running.wait(10), 0)
         self.assert_nothing_left()
-        if not (self.folder / "run.h5").exists():
-            self.run_command([BIN / "vmireport", "--recover", self.folder / "run.h5.journal"])
-        tables, _ = self.read_record(self.folder / "run.h5")
+        tables, _ = self.assert_record_is_closed(self.folder / "run.h5")
         self.assertEqual(len(tables["vms"]), 4)
+        self.assertEqual(set(tables["phases"].name) & {"plan", "distribute", "start"}, {"plan", "distribute", "start"})
+        self.assertIn("signal 15", " ".join(tables["errors"].text))
 
 
 class Commands(LaunchCase):

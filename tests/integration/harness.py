@@ -86,6 +86,13 @@ class Running:
         except subprocess.TimeoutExpired:
             raise AssertionError(f"did not end within {seconds} s:\n{self.output}") from None
 
+    def rank(self, number):
+        """The process of this MPI rank."""
+        for pid in self.children_named("vmilaunch"):
+            if f"\0OMPI_COMM_WORLD_RANK={number}\0".encode() in pathlib.Path(f"/proc/{pid}/environ").read_bytes():
+                return pid
+        raise AssertionError(f"no rank {number} in:\n{self.output}")
+
     def children_named(self, name):
         """Descendants of the command whose program is `name`."""
         parents = {}
@@ -162,6 +169,13 @@ class LaunchCase(unittest.TestCase):
         def leftovers():
             return [path for path in self.node_dir.rglob("*") if path.is_file() and path.parent != self.node_dir / "cache"]
         wait_until(lambda: not leftovers(), seconds, f"the removal of {leftovers()}")
+
+    def assert_record_is_closed(self, path, seconds=10):
+        """A launch that was killed has its record, by its supervisor's doing, and no journal."""
+        journal = pathlib.Path(f"{path}.journal")
+        wait_until(lambda: path.exists() and not journal.exists(), seconds, f"{path.name} in {sorted(os.listdir(path.parent))}")
+        self.assertEqual([left.name for left in path.parent.glob(f"{path.name}*")], [path.name])
+        return self.read_record(path)
 
     def read_record(self, path):
         """Every table of a record as a DataFrame, and the root attributes."""
