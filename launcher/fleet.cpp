@@ -28,6 +28,13 @@ void copy_stats(const VmStats& stats, VmRow& row) {
 
 }  // namespace
 
+std::string whole_text(const VmFailed& failure) {
+  std::string text = failure.reason;
+  if (!failure.last_lines.empty()) text += "\n" + failure.last_lines;
+  if (!failure.kept_log.empty()) text += "\nits serial log is kept in '" + failure.kept_log + "'";
+  return text;
+}
+
 Fleet::Fleet(std::vector<VmRow> planned) {
   for (VmRow& row : planned) {
     row.state = vm_state::planned;
@@ -68,7 +75,8 @@ std::optional<VmRow> Fleet::apply(const Event& event, const LaunchClock& clock, 
     ++ready_;
   } else if (const auto* failure = std::get_if<VmFailed>(&event)) {
     set_state(vm_state::failed);
-    known.error = vm.row.error = failure->reason;
+    known.error = vm.row.error = whole_text(*failure);
+    vm.kept_log = failure->kept_log;
     vm.timed_out = failure->timed_out;
     ++failed_;
   } else if (const auto* stopped = std::get_if<VmStopped>(&event)) {

@@ -11,6 +11,9 @@
 
 namespace vmi {
 
+/// Why the VM failed, the last lines of its console, and where all of it is kept.
+std::string whole_text(const VmFailed& failure);
+
 /// Rank 0's view of every VM of the launch, fed with the supervisors' events.
 class Fleet {
  public:
@@ -18,6 +21,7 @@ class Fleet {
     VmRow row;
     int ssh_port = 0;
     bool timed_out = false;
+    std::string kept_log;  ///< of its console, when it failed; empty: none
   };
 
   explicit Fleet(std::vector<VmRow> planned);

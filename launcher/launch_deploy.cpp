@@ -50,7 +50,7 @@ void Launch::prepare_vms(const ImagePlan& image) {
   Prepare prepare;
   prepare.backend = environment_.backend;
   prepare.node_dir = options_.node_dir.string();
-  prepare.failure_log_dir = options_.output.parent_path().string();
+  prepare.failure_log_dir = logs_folder(options_.output).string();
   for (const PlacedVm& vm : placed_) {
     if (vm.rank == rank_.rank() && vm.image == image.index) prepare.vms.push_back(spec_of(vm));
   }

@@ -368,6 +368,10 @@ const char* to_text(Placement placement) {
   return placement == Placement::node ? "node" : "shared";
 }
 
+fs::path logs_folder(const fs::path& output) {
+  return output.string() + ".logs";
+}
+
 fs::path default_output() {
   if (const std::string job = environment("SLURM_JOB_ID"); !job.empty()) {
     const std::string step = environment("SLURM_STEP_ID");

@@ -63,6 +63,9 @@ LaunchOptions launch_options(const Options& options);
 const char* to_text(CacheMode mode);
 const char* to_text(Placement placement);
 
+/// Where the serial logs of failed VMs go: "run.h5.logs" beside "run.h5".
+fs::path logs_folder(const fs::path& output);
+
 /// "vmilaunch-<SLURM_JOB_ID>[.<step>].h5", or with the UTC time outside a job.
 fs::path default_output();
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "launcher/rank.hpp"
 
+#include "launcher/fleet.hpp"
 #include "launcher/signals.hpp"
 
 #include <csignal>
@@ -10,10 +11,7 @@ namespace vmi {
 namespace {
 
 std::string failure_text(const VmFailed& failure, const std::string& hostname) {
-  std::string text = "VM " + std::to_string(failure.index) + " on " + hostname + ": " + failure.reason;
-  if (!failure.last_lines.empty()) text += "\n" + failure.last_lines;
-  if (!failure.kept_log.empty()) text += "\nits serial log is kept in '" + failure.kept_log + "'";
-  return text;
+  return "VM " + std::to_string(failure.index) + " on " + hostname + ": " + whole_text(failure);
 }
 
 }  // namespace

@@ -76,8 +76,9 @@ std::string Summary::to_text() const {
               "\n";
     }
     for (const Fleet::Vm& vm : fleet->vms()) {
-      if (vm.row.state == vm_state::failed)
-        text += "  " + vm.row.name + " failed: " + first_line(vm.row.error) + "\n";
+      if (vm.row.state != vm_state::failed) continue;
+      text += "  " + vm.row.name + " failed: " + first_line(vm.row.error);
+      text += vm.kept_log.empty() ? "\n" : " (log: " + vm.kept_log + ")\n";
     }
   }
   if (!record.empty()) text += "  record: " + record + "\n";

@@ -132,8 +132,9 @@ struct Warm {
 struct Prepare {
   static constexpr const char* kType = "prepare";
   Backend backend = Backend::automatic;
-  std::string node_dir;         ///< overlays go to a folder of this supervisor's below it
-  std::string failure_log_dir;  ///< where the serial logs of failed VMs are copied; empty: not kept
+  std::string node_dir;  ///< overlays go to a folder of this supervisor's below it
+  std::string
+      failure_log_dir;  ///< gets the serial logs of failed VMs, and is made for the first; empty: not kept
   std::int64_t create_timeout_ms = 120'000;  ///< per VM, from its own start
   std::vector<VmSpec> vms;
 };
@@ -232,7 +233,7 @@ struct VmFailed {
   std::string reason;  ///< one sentence
   bool timed_out = false;
   std::string last_lines;  ///< the serial log's end, and QEMU's stderr when that says more
-  std::string kept_log;    ///< the copy in failure_log_dir; empty: none
+  std::string kept_log;    ///< the copy in failure_log_dir; empty: none, or it printed nothing
 };
 
 /// A VM that was ready has ended by itself; its VmStopped follows.

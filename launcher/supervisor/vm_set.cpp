@@ -393,11 +393,12 @@ int VmSet::count(State state) const {
 
 std::string VmSet::keep_logs(const Vm& vm) const {
   if (failure_log_dir_.empty() || vm.plan.folder.empty()) return {};
+  std::error_code missing;
+  if (fs::file_size(vm.plan.files.serial_log, missing) == 0 || missing) return {};
   try {
-    fs::create_directories(failure_log_dir_);
+    // Not its parent too: where that is missing, the record's folder is another node's.
+    fs::create_directory(failure_log_dir_);
     const fs::path kept = fs::path(failure_log_dir_) / (vm.spec.name + ".log");
-    std::error_code error;
-    if (!fs::exists(vm.plan.files.serial_log, error)) return {};
     fs::copy_file(vm.plan.files.serial_log, kept, fs::copy_options::overwrite_existing);
     return kept;
   } catch (const std::exception& error) {

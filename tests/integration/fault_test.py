@@ -13,14 +13,22 @@ from harness import BIN, LaunchCase, image, processes_with, wait_until
 class NeverReady(LaunchCase):
     def test_a_guest_that_never_gets_ready_times_out_with_its_last_words(self):
         record = self.folder / "run.h5"
-        out = self.run_command(self.vmilaunch("--image", image("tiny"), "--vms", 2, "--cache", self.cache_of("tiny"), "--timeout", "8s",
-                                              "--ready", "serial:no guest says this", "--output", record, ranks=2), expect=124)
+        out = self.run_command(self.vmilaunch("--image", image("tiny"), "--vms", 2, "--cache", self.cache_of("tiny"), "--timeout", "12s",
+                                              "--append", "loglevel=7", "--ready", "serial:no guest says this", "--output", record, ranks=2),
+                               expect=124)
         self.assertIn("no guest says this", out)
         self.assert_nothing_left()
         tables, attributes = self.read_record(record)
         self.assertIn("failed", set(tables["vms"].state))
         self.assertEqual(attributes["exit_status"], 124)
-        self.assertTrue(list(self.folder.glob("*.log")), "a failed VM's serial log is kept")
+        logs = self.folder / "run.h5.logs"
+        kept = sorted(logs.iterdir())
+        self.assertTrue(kept, "a failed VM's serial log is kept")
+        failed = tables["vms"][tables["vms"].state == "failed"].set_index("name")
+        for log in kept:
+            self.assertIn("Linux version", log.read_text(errors="replace"))
+            self.assertIn(f"its serial log is kept in '{log}'", failed.error[log.stem])
+        self.assertIn(str(kept[0]), out)
 
     def test_keep_going_boots_the_others(self):
         record = self.folder / "run.h5"
@@ -33,6 +41,7 @@ class NeverReady(LaunchCase):
         self.assertIn("2 of 3 VMs ready", out)
         tables, _ = self.read_record(record)
         self.assertEqual(sorted(tables["vms"].state), ["failed", "ready", "ready"])
+        self.assertFalse((self.folder / "run.h5.logs").exists(), "a VM that prints nothing leaves no log")
         self.assert_nothing_left()
 
 

@@ -198,6 +198,16 @@ TEST_CASE("a VM that does not get ready in time fails with its last words, its l
   CHECK(world.wait_for<VmStopped>(1));
 }
 
+TEST_CASE("a VM that fails without a word leaves no log") {
+  World world;
+  world.hypervisor->scripts["vm0"] = "exec sleep 600";
+  world.prepare(1);
+  world.resume(100ms);
+  REQUIRE(world.wait_for<VmFailed>(1));
+  CHECK(world.all<VmFailed>()[0].kept_log.empty());
+  CHECK_FALSE(fs::exists(world.folder.path() / "kept"));
+}
+
 TEST_CASE("a guest that QEMU has stopped for good is not waited for") {
   World world(1ms);
   world.hypervisor->scripts["vm0"] = "exec sleep 600";
