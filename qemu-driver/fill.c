@@ -212,6 +212,7 @@ static int coroutine_fn write_run(VmicacheQueue *q, int64_t offset,
 /* Writes the next run of @fill, from @fill->written. */
 static void coroutine_fn write_next(VmicacheQueue *q, VmicacheFill *fill)
 {
+    BlockDriverState *cache = vmicache_cache_bs(q->bs);
     int64_t start = fill->written;
     int64_t stop = MIN(fill->offset + fill->bytes, start + MAX_WRITE);
     int64_t end = vmicache_unit_end(q->knowledge, start);
@@ -228,15 +229,20 @@ static void coroutine_fn write_next(VmicacheQueue *q, VmicacheFill *fill)
         end = vmicache_unit_end(q->knowledge, end);
     }
 
-    worst = vmicache_worst_length(vmicache_cache_bs(q->bs), q->allocated_end,
-                                  start, end - start);
-    if (worst > q->quota) {
-        stop_filling(q, VMICACHE_FILL_STATE_FULL);
-        return;
+    ret = q->reclaimed ? 0 : vmicache_reclaim(cache);
+    q->reclaimed = true;
+    if (ret >= 0) {
+        worst = vmicache_worst_length(cache, start, end - start);
+        if (worst > q->quota) {
+            stop_filling(q, VMICACHE_FILL_STATE_FULL);
+            return;
+        }
+        ret = MIN(worst, 0);
     }
-    ret = worst < 0 ? worst :
-          write_run(q, start, end - start, fill->buf + start - fill->offset,
-                    zero);
+    if (ret >= 0) {
+        ret = write_run(q, start, end - start,
+                        fill->buf + start - fill->offset, zero);
+    }
     if (ret < 0) {
         warn_report("vmicache: node '%s' stops filling its cache: %s",
                     bdrv_get_node_name(q->bs), strerror(-ret));

@@ -38,7 +38,7 @@ typedef struct VmicacheQueue {
     int64_t unit;                   /* bytes of a fill unit; constant */
     int64_t quota;                  /* bytes; constant */
     int64_t limit;                  /* most bytes in the queue; constant */
-    int64_t allocated_end;          /* at open; vmicache_allocated_end() */
+    bool reclaimed;                 /* vmicache_reclaim() was called */
 
     VmicacheFillState state;        /* atomic: the monitor reads it */
     uint64_t queued;                /* bytes in the queue; atomic: same */

@@ -18,33 +18,34 @@
 #include "block/qcow2.h"
 #include "quota.h"
 
-int64_t vmicache_allocated_end(BlockDriverState *cache)
+int coroutine_fn vmicache_reclaim(BlockDriverState *cache)
 {
     BDRVQcow2State *q = cache->opaque;
     int64_t length = bdrv_getlength(cache->file->bs);
-    int64_t first, last, end;
+    int64_t last;
+    int ret = 0;
 
     if (length < 0) {
         return length;
     }
-    first = end = DIV_ROUND_UP(length, q->cluster_size);
+    qemu_co_mutex_lock(&q->lock);
     last = ((int64_t)q->max_refcount_table_index + 1) * q->refcount_block_size;
-    for (int64_t cluster = first; cluster < last; cluster++) {
+    for (int64_t cluster = DIV_ROUND_UP(length, q->cluster_size);
+         cluster < last && ret >= 0; cluster++) {
         uint64_t refcount;
-        int ret = qcow2_get_refcount(cache, cluster, &refcount);
 
-        if (ret < 0) {
-            return ret;
-        }
-        if (refcount) {
-            end = cluster + 1;
+        ret = qcow2_get_refcount(cache, cluster, &refcount);
+        if (ret >= 0 && refcount) {
+            ret = qcow2_update_cluster_refcount(cache, cluster, refcount, true,
+                                                QCOW2_DISCARD_NEVER);
         }
     }
-    return end * q->cluster_size;
+    qemu_co_mutex_unlock(&q->lock);
+    return ret;
 }
 
-int64_t vmicache_worst_length(BlockDriverState *cache, int64_t allocated_end,
-                              int64_t offset, int64_t bytes)
+int64_t vmicache_worst_length(BlockDriverState *cache, int64_t offset,
+                              int64_t bytes)
 {
     BDRVQcow2State *q = cache->opaque;
     int64_t length = bdrv_getlength(cache->file->bs);
@@ -56,7 +57,7 @@ int64_t vmicache_worst_length(BlockDriverState *cache, int64_t allocated_end,
     if (length < 0) {
         return length;
     }
-    end = DIV_ROUND_UP(MAX(length, allocated_end), cluster);
+    end = DIV_ROUND_UP(length, cluster);
     added = last / cluster - offset / cluster + 1 +
             last / table_reach - offset / table_reach + 1;
     added += DIV_ROUND_UP(added, q->refcount_block_size - 1) + 1;

@@ -24,7 +24,6 @@
 #include "qemu/timer.h"
 #include "qemu/units.h"
 #include "fill.h"
-#include "quota.h"
 #include "trace.h"
 
 #define MIN_GRANULARITY 512
@@ -179,13 +178,6 @@ static int vmicache_open_fill(BlockDriverState *bs, Error **errp)
     }
     q->unit = MAX(q->unit, ((BDRVQcow2State *)cache->opaque)->cluster_size);
     q->limit = MAX(q->limit, q->unit);
-    q->allocated_end = vmicache_allocated_end(cache);
-    if (q->allocated_end < 0) {
-        error_setg_errno(errp, -q->allocated_end,
-                         "Could not read the refcounts of cache '%s'",
-                         bdrv_get_node_name(cache));
-        return q->allocated_end;
-    }
 
     error_setg(&s->migration_blocker, "The vmicache filter used by node '%s' "
                "does not support live migration while it fills its cache",
