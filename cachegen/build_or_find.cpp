@@ -2,7 +2,9 @@
 // The store's cache of an image, or a new one: what `vmilaunch --cache auto` asks for.
 #include "cachegen/build.hpp"
 #include "cachegen/cache/verify.hpp"
+#include "cachegen/guest/seed.hpp"
 #include "cachegen/store/store.hpp"
+#include "cachegen/support/hash.hpp"
 #include "cachegen/support/log.hpp"
 
 namespace vmi {
@@ -23,19 +25,24 @@ json file_key(const std::string& path) {
 }
 
 CacheKey cache_key(const BuildRequest& request, const ImageInfo& image) {
-  return {.image = image,
-          .parameters = {{"disk_bus", "virtio-blk"},
-                         {"machine", to_text(request.guest.machine)},
-                         {"net", to_text(request.net)},
-                         {"firmware", file_key(request.guest.firmware)},
-                         {"kernel", file_key(request.guest.kernel)},
-                         {"initrd", file_key(request.guest.initrd)},
-                         {"append", request.guest.append},
-                         {"ready", request.ready.to_text()},
-                         {"settle_ms", request.settle.count()},
-                         {"runs", request.runs},
-                         {"granularity", request.granularity},
-                         {"quota", request.quota}}};
+  CacheKey key{.image = image,
+               .parameters = {{"disk_bus", "virtio-blk"},
+                              {"machine", to_text(request.guest.machine)},
+                              {"net", to_text(request.net)},
+                              {"firmware", file_key(request.guest.firmware)},
+                              {"kernel", file_key(request.guest.kernel)},
+                              {"initrd", file_key(request.guest.initrd)},
+                              {"append", request.guest.append},
+                              {"ready", request.ready.to_text()},
+                              {"settle_ms", request.settle.count()},
+                              {"runs", request.runs},
+                              {"granularity", request.granularity},
+                              {"quota", request.quota}}};
+  if (!request.user_data.empty()) {
+    const std::string text = read_user_data(request.user_data);
+    key.parameters["user_data"] = hash128_hex(std::as_bytes(std::span(text)));
+  }
+  return key;
 }
 
 /// Whether a cache of the store still agrees with the image; if not, it is discarded.

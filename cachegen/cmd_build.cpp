@@ -72,6 +72,9 @@ const OptionTable& table() {
                 .default_value = "none",
                 .help = "Network card; --ready ssh always has one.",
                 .choices = {"none", "user"}})
+          .add({.name = "user-data",
+                .metavar = "FILE",
+                .help = "User data for the guest's cloud-init, whose reads then belong to the boot."})
           .add({.name = "firmware", .metavar = "FILE", .help = "Firmware instead of the machine's own."})
           .add({.name = "kernel", .metavar = "FILE", .help = "Boot this kernel directly."})
           .add({.name = "initrd", .metavar = "FILE", .help = "The kernel's initial RAM disk."})
@@ -109,6 +112,7 @@ BuildRequest request_from(const Options& options) {
                     .append = options.text("append")},
           .ready = ReadySpec::parse(options.text("ready")),
           .net = parse_net(options.text("net")),
+          .user_data = options.text("user-data"),
           .quota = options.size("quota"),
           .runs = static_cast<int>(options.number("runs", 1, 1000)),
           .granularity = options.size("granularity"),

@@ -43,6 +43,7 @@ VmSpec Launch::spec_of(const PlacedVm& vm) const {
   spec.hostname = vm.name;
   spec.kernel_args = options_.guest.kernel.empty() ? options_.guest.append : "";
   spec.ssh_key = options_.ssh_key;
+  spec.user_data = options_.user_data.string();
   return spec;
 }
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "launcher/launch_options.hpp"
 
+#include "cachegen/guest/seed.hpp"
 #include "cachegen/support/error.hpp"
 #include "cachegen/support/file.hpp"
 
@@ -170,6 +171,10 @@ void read_guest_identity(const Options& options, LaunchOptions& launch) {
       throw usage("--ssh-key: '" + *key + "' is not an OpenSSH public key; give the file that ends in .pub");
     }
   }
+  if (const std::optional<std::string> file = options.given("user-data")) {
+    read_user_data(*file);  // here already, for its errors
+    launch.user_data = fs::absolute(*file);
+  }
   launch.hostname_prefix = options.text("hostname-prefix");
   static const std::regex label("[A-Za-z0-9]([A-Za-z0-9-]{0,50})?");
   if (!std::regex_match(launch.hostname_prefix, label)) {
@@ -308,6 +313,9 @@ const OptionTable& launch_option_table() {
               .default_value = "none",
               .help = "user: a private network with an ssh port forwarded to the node's loopback.",
               .choices = {"none", "user"}})
+        .add({.name = "user-data",
+              .metavar = "FILE",
+              .help = "User data for the guests' cloud-init (a NoCloud disk, labelled CIDATA)."})
         .add({.name = "ssh-key",
               .metavar = "FILE",
               .help = "Public key that the guests' root accepts (systemd credential)."})

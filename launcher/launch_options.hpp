@@ -45,6 +45,7 @@ struct LaunchOptions {
   NetMode net = NetMode::none;
   std::string ssh_key;  ///< contents of the public key file
   std::string hostname_prefix;
+  fs::path user_data;  ///< cloud-init's; empty: none
 
   fs::path output;
   std::map<std::string, std::string> notes;
@@ -57,7 +58,7 @@ struct LaunchOptions {
 
 const OptionTable& launch_option_table();
 
-/// Throws Error(usage) that names the option; reads nothing but the ssh key's file.
+/// Throws Error(usage) that names the option; reads nothing but the ssh key's and the user data's files.
 LaunchOptions launch_options(const Options& options);
 
 const char* to_text(CacheMode mode);

@@ -243,6 +243,7 @@ BuildRequest Launch::build_request(const ImagePlan& image) const {
   request.guest = guest_;
   request.ready = options_.ready;
   request.net = options_.net == NetMode::user ? Net::user : Net::none;
+  request.user_data = options_.user_data;
   request.quota = options_.quota;
   request.runs = options_.profile_runs;
   request.timeout = options_.timeout;

@@ -62,6 +62,12 @@ void add_identity(Builder& command, const GuestSpec& guest, const CommandExtras&
   for (const std::string& credential : extras.credentials) {
     command.add("-smbios", "type=11,value=" + option_value(credential));
   }
+  if (guest.machine == Machine::microvm && !extras.seed.empty()) {
+    throw Error(
+        ExitStatus::usage,
+        "--user-data: machine microvm would number its disks the other way round with a second one; use "
+        "--machine pc or q35");
+  }
   if (!guest.firmware.empty()) command.add("-bios", guest.firmware);
   if (!direct) return;
   command.add("-kernel", guest.kernel);
@@ -90,6 +96,17 @@ void add_devices(Builder& command, const std::vector<nlohmann::json>& chain, con
     command.add("-netdev",
                 std::string("user,id=net") + (extras.forward_ssh ? ",hostfwd=tcp:127.0.0.1:0-:22" : ""));
     command.virtio("virtio-net", "netdev=net" + (extras.mac.empty() ? "" : ",mac=" + extras.mac));
+  }
+  // Behind everything else: what a guest finds where does not depend on it.
+  if (!extras.seed.empty()) {
+    const nlohmann::json node = {
+        {"driver", "raw"},
+        {"node-name", "seed"},
+        {"read-only", true},
+        {"file",
+         {{"driver", "file"}, {"filename", extras.seed.string()}, {"read-only", true}, {"locking", "off"}}}};
+    command.add("-blockdev", node.dump());
+    command.virtio("virtio-blk", "drive=seed,id=seed");
   }
 }
 

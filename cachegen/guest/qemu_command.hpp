@@ -27,6 +27,7 @@ struct CommandExtras {
   std::string kernel_args;  ///< as SMBIOS type 2 asset tag, which GRUB reads; with guest.kernel: appended to
                             ///< its arguments
   std::vector<std::string> credentials;  ///< SMBIOS type 11 strings: "io.systemd.credential:NAME=VALUE"
+  fs::path seed;                         ///< cloud-init's disk (seed.hpp), the guest's second; empty: none
   bool paused = true;                    ///< -S; `cont` starts the guest
   bool no_reboot = false;                ///< a guest that resets ends QEMU instead
   std::vector<std::string> trace_events;
@@ -34,8 +35,8 @@ struct CommandExtras {
 };
 
 /// The whole command of a VM. `guest.accel` must be resolved, `guest.qemu` be a program; `chain` comes from
-/// blockdev_chain(). Throws Error(usage) for identity (kernel_args, credentials) that the machine cannot hand
-/// to its guest.
+/// blockdev_chain(). Throws Error(usage) for identity (kernel_args, credentials, seed) that the machine
+/// cannot hand to its guest.
 Argv qemu_command(const GuestSpec& guest, const std::string& name, const std::vector<nlohmann::json>& chain,
                   const VmFiles& files, const CommandExtras& extras);
 

@@ -8,6 +8,7 @@
 #include "cachegen/guest/block_chain.hpp"
 #include "cachegen/guest/probe.hpp"
 #include "cachegen/guest/qmp.hpp"
+#include "cachegen/guest/seed.hpp"
 #include "cachegen/support/log.hpp"
 #include "cachegen/support/stale.hpp"
 
@@ -32,6 +33,7 @@ constexpr auto kMonitorPatience =
     60s;  ///< for one monitor command; a loaded machine is slow, a hung QEMU is not waited for
 constexpr auto kQuitPatience = 20s;
 constexpr int kConsoleLines = 10;
+constexpr const char* kProfileName = "vmicache-profile";
 
 /// What a boot's folder holds.
 struct BootFiles {
@@ -39,6 +41,7 @@ struct BootFiles {
   fs::path overlay = folder / "overlay.qcow2";
   fs::path trace = folder / "trace.log";
   fs::path stderr_log = folder / "qemu.stderr";
+  fs::path seed{};  ///< empty: none
   VmFiles vm{.serial_log = folder / "serial.log", .qmp_socket = folder / "qmp"};
 };
 
@@ -53,12 +56,14 @@ class Boot {
         serial_(files_.vm.serial_log, spec.ready.kind == ReadySpec::Kind::serial ? spec.ready.pattern : ""),
         trace_(trace_marker(spec.image.virtual_bytes)),
         deadline_(Deadline::after(spec.timeout)) {
+    if (!spec.user_data.empty()) files_.seed = files_.folder / "seed.img";
     if (spec.ready.needs_agent_channel()) files_.vm.agent_socket = files_.folder / "agent";
   }
 
   BootRun run() {
     // The disk is there and QEMU runs.
     create_overlay(files_.overlay, spec_.image.virtual_bytes);
+    if (!files_.seed.empty()) write_text_atomically(files_.seed, seed_image(seed()));
     spawn_qemu();
     try {
       // The monitor answers, the base's node is known, and the guest has started.
@@ -78,6 +83,11 @@ class Boot {
   }
 
  private:
+  Seed seed() const {
+    return {
+        .instance_id = kProfileName, .hostname = kProfileName, .user_data = read_user_data(spec_.user_data)};
+  }
+
   void spawn_qemu() {
     const auto chain = blockdev_chain({.overlay = files_.overlay,
                                        .cache_path = spec_.cache,
@@ -85,13 +95,16 @@ class Boot {
                                        .image_format = spec_.image.format,
                                        .lock_cache = can_lock(spec_.cache),
                                        .lock_base = can_lock(spec_.image.url)});
-    CommandExtras extras{.net = spec_.net, .trace_events = boot_trace_events(), .trace_log = files_.trace};
+    CommandExtras extras{.net = spec_.net,
+                         .seed = files_.seed,
+                         .trace_events = boot_trace_events(),
+                         .trace_log = files_.trace};
     if (spec_.ready.needs_ssh_forward()) extras.net = Net::user;
     extras.forward_ssh = spec_.ready.needs_ssh_forward();
     extras.no_reboot = spec_.ready.kind == ReadySpec::Kind::exit;
     const Fd err = open_file(files_.stderr_log, O_WRONLY | O_CREAT | O_APPEND);
     // A session of its own: Ctrl-C is ours to handle.
-    qemu_ = spawn(qemu_command(spec_.guest, "vmicache-profile", chain, files_.vm, extras),
+    qemu_ = spawn(qemu_command(spec_.guest, kProfileName, chain, files_.vm, extras),
                   {.stderr_fd = err.get(), .new_session = true, .death_signal = SIGKILL});
   }
 
@@ -196,6 +209,8 @@ class Boot {
   std::uint64_t count_requests() {
     std::uint64_t count = 0;
     for (const json& device : qmp_->execute("query-blockstats", monitor_deadline())) {
+      if (device.value("qdev", "").find("/disk/") == std::string::npos)
+        continue;  // a seed is no disk of ours
       for (const char* kind :
            {"rd_operations", "wr_operations", "failed_rd_operations", "failed_wr_operations"}) {
         count += device.at("stats").value(kind, std::uint64_t{0});

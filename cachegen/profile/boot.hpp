@@ -24,6 +24,7 @@ struct BootSpec {
                    ///< misses; empty: none
   ReadySpec ready;
   Net net = Net::none;                         ///< what `ready` needs is added
+  fs::path user_data;                          ///< for the guest's cloud-init; empty: none
   std::chrono::milliseconds timeout{300'000};  ///< from QEMU's start to readiness
   std::chrono::milliseconds settle{0};         ///< how long the trace goes on after readiness
 };

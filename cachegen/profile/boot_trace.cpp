@@ -109,7 +109,7 @@ void BootTrace::accept_line(std::string_view line) {
     accept_node_read(node, {.time_us = time_us, .offset = offset, .bytes = scanner.number("bytes")});
     return;
   }
-  scanner.number("vdev");
+  const std::uint64_t device = scanner.number("vdev");
   const std::uint64_t request = scanner.number("req");
   if (name == kComplete) {
     const auto open = open_requests_.find(request);
@@ -120,6 +120,8 @@ void BootTrace::accept_line(std::string_view line) {
   }
   const Bytes offset = scanner.number("sector") * kSector;
   const Bytes bytes = scanner.number("nsectors") * kSector;
+  if (disk_ == 0) disk_ = device;
+  if (device != disk_) return;
   const auto op = name == kGuestRead ? GuestRequest::Op::read : GuestRequest::Op::write;
   open_requests_[request] = requests_.size();
   requests_.push_back({.op = op, .submit_us = time_us, .offset = offset, .bytes = bytes});

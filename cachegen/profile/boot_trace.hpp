@@ -44,7 +44,8 @@ TraceMarker trace_marker(Bytes image_bytes);
 /// Reads QEMU's trace as its log backend writes it with timestamps, piece by piece:
 ///   13000@1795384610.517171:bdrv_co_preadv_part bs 0x55d7a1580460 offset 1024 bytes 32768 flags 0x0
 /// bdrv_co_preadv_part is logged for every node of the block graph, with the node's address only. Parents are
-/// logged before their children, so the first one with the marker's place and size is the base's own.
+/// logged before their children, so the first one with the marker's place and size is the base's own. Of
+/// several disks of the guest the one that it asks first counts, since it boots from that.
 class BootTrace {
  public:
   explicit BootTrace(TraceMarker marker) : marker_(marker) {}
@@ -68,6 +69,7 @@ class BootTrace {
   TraceMarker marker_;
   std::string unfinished_;
   std::uint64_t base_ = 0;
+  std::uint64_t disk_ = 0;               ///< the device whose requests count: the first that was asked
   std::vector<NodeRead> before_marker_;  ///< reads of all nodes while the base's address is unknown
   std::vector<BaseRead> base_reads_;
   std::vector<GuestRequest> requests_;

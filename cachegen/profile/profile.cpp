@@ -16,6 +16,7 @@ BootProfile profile_boot(const ProfileOptions& options, const ProfileProgress& p
                 .image = options.image,
                 .ready = options.ready,
                 .net = options.net,
+                .user_data = options.user_data,
                 .timeout = options.timeout,
                 .settle = options.settle};
   spec.guest.qemu = profile.qemu.path.string();

@@ -21,6 +21,7 @@ struct VmPlan {
   fs::path
       folder;  ///< this VM's own, below the runtime folder; part of the command, so that its QEMU can be told
   fs::path overlay;
+  fs::path seed;  ///< of cloud-init; empty: none
   VmFiles files;
   Argv command;  ///< qemu_command() with -S
 };

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "launcher/supervisor/identity.hpp"
 
-#include <nlohmann/json.hpp>
+#include "cachegen/guest/seed.hpp"
 
 namespace vmi::supervisor {
 namespace {
@@ -19,10 +19,6 @@ std::string base64(const std::string& text) {
   return result;
 }
 
-fs::path seed_folder(const VmPlan& plan) {
-  return plan.folder / "seed";
-}
-
 }  // namespace
 
 std::string kernel_args_of(const VmSpec& spec) {
@@ -38,29 +34,11 @@ std::vector<std::string> credentials_of(const VmSpec& spec) {
   return {"io.systemd.credential.binary:ssh.authorized_keys.root=" + base64(line)};
 }
 
-void add_seed(const VmSpec& spec, VmPlan& plan) {
-  if (spec.user_data.empty()) return;
-  if (plan.guest.machine == Machine::microvm) {
-    throw Error(ExitStatus::usage,
-                "--user-data needs a second disk, which this program does not give to machine microvm; use "
-                "pc or q35");
-  }
-  const nlohmann::json files = {{"driver", "vvfat"},
-                                {"dir", seed_folder(plan).string()},
-                                {"label", "cidata"},
-                                {"read-only", true},
-                                {"node-name", "seed"}};
-  plan.command.insert(plan.command.end(),
-                      {"-blockdev", files.dump(), "-device", "virtio-blk-pci,drive=seed,id=seed"});
-}
-
-void write_seed(const VmSpec& spec, const VmPlan& plan) {
-  if (spec.user_data.empty()) return;
+void write_seed(const VmSpec& spec, const fs::path& path) {
   const std::string name = spec.hostname.empty() ? spec.name : spec.hostname;
-  fs::create_directory(seed_folder(plan));
-  write_text_atomically(seed_folder(plan) / "user-data", read_text(spec.user_data));
-  write_text_atomically(seed_folder(plan) / "meta-data",
-                        "instance-id: " + spec.name + "\nlocal-hostname: " + name + "\n");
+  write_text_atomically(
+      path,
+      seed_image({.instance_id = spec.name, .hostname = name, .user_data = read_user_data(spec.user_data)}));
 }
 
 }  // namespace vmi::supervisor

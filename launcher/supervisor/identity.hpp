@@ -14,9 +14,7 @@ std::string kernel_args_of(const VmSpec& spec);
 /// SMBIOS type 11 strings: the ssh key for root as a systemd credential (systemd.system-credentials(7)).
 std::vector<std::string> credentials_of(const VmSpec& spec);
 
-/// --user-data: a NoCloud seed for cloud-init, a disk labelled "cidata" that QEMU makes of a folder (vvfat).
-/// add_seed() puts it into the command, write_seed() makes the folder. Nothing when there is no user data.
-void add_seed(const VmSpec& spec, VmPlan& plan);
-void write_seed(const VmSpec& spec, const VmPlan& plan);
+/// --user-data: writes the VM's seed disk for cloud-init.
+void write_seed(const VmSpec& spec, const fs::path& path);
 
 }  // namespace vmi::supervisor

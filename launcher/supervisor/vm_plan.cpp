@@ -67,16 +67,17 @@ VmPlan plan_vm(const VmSpec& spec, const VmFolders& folders, HostFacts& facts) {
   extras.forward_ssh = spec.net == NetMode::user;
   extras.kernel_args = kernel_args_of(spec);
   extras.credentials = credentials_of(spec);
+  if (!spec.user_data.empty()) plan.seed = plan.folder / "seed.img";
+  extras.seed = plan.seed;
   plan.command = qemu_command(plan.guest, spec.name, blockdev_chain(chain_of(spec, plan, qemu, facts)),
                               plan.files, extras);
-  add_seed(spec, plan);
   return plan;
 }
 
 void make_files(const VmSpec& spec, const VmPlan& plan) {
   fs::create_directories(plan.folder);
   create_overlay(plan.overlay, spec.virtual_bytes);
-  write_seed(spec, plan);
+  if (!plan.seed.empty()) write_seed(spec, plan.seed);
 }
 
 }  // namespace vmi::supervisor

@@ -34,7 +34,7 @@ struct VmFolders {
 /// do.
 VmPlan plan_vm(const VmSpec& spec, const VmFolders& folders, HostFacts& facts);
 
-/// Makes the VM's folder and overlay.
+/// Makes the VM's folder, overlay and seed.
 void make_files(const VmSpec& spec, const VmPlan& plan);
 
 }  // namespace vmi::supervisor

@@ -100,6 +100,7 @@ TEST_CASE("microvm refuses the identity that it cannot deliver") {
   const GuestSpec guest{.machine = Machine::microvm};
   CHECK_THROWS_WITH(command(guest, kFiles, {.kernel_args = "x"}), Catch::Contains("SMBIOS"));
   CHECK_THROWS_WITH(command(guest, kFiles, {.credentials = {"c=d"}}), Catch::Contains("SMBIOS"));
+  CHECK_THROWS_WITH(command(guest, kFiles, {.seed = "/s"}), Catch::Contains("--user-data"));
 }
 
 TEST_CASE("the guest agent's channel and the ssh forward are there when asked for") {
@@ -111,6 +112,17 @@ TEST_CASE("the guest agent's channel and the ssh forward are there when asked fo
             "virtserialport,bus=agent-bus.0,chardev=agent,name=org.qemu.guest_agent.0"));
   CHECK(has(values(argv, "-netdev"), "user,id=net,hostfwd=tcp:127.0.0.1:0-:22"));
   CHECK(has(values(argv, "-device"), "virtio-net-pci,netdev=net,mac=52:54:00:00:00:01"));
+}
+
+TEST_CASE("a seed is the last disk, and nothing else changes") {
+  const Argv with = command({}, kFiles, {.seed = "/a b,c/seed.img", .paused = false});
+  const Argv without = command({}, kFiles, {.paused = false});
+  REQUIRE(with.size() == without.size() + 4);
+  CHECK(std::equal(without.begin(), without.end(), with.begin()));
+  const auto node = nlohmann::json::parse(with[without.size() + 1]);
+  CHECK(node["file"]["filename"] == "/a b,c/seed.img");
+  CHECK(node["read-only"] == true);
+  CHECK(with.back() == "virtio-blk-pci,drive=seed,id=seed");
 }
 
 TEST_CASE("tracing, direct start and end on reset are switched on when asked for") {

@@ -83,6 +83,7 @@ TEST_CASE("bad values are refused with the option's name") {
       {"--net", "bridge"},
       {"--ssh-key", "/no/such/key"},
       {"--ssh-key", "/etc/passwd"},
+      {"--user-data", "/no/such/file"},
       {"--hostname-prefix", "a b"},
       {"--hostname-prefix", "-x"},
       {"--note", "novalue"},

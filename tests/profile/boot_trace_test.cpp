@@ -73,6 +73,17 @@ TEST_CASE("a request's address may be used again once it has completed") {
   CHECK(trace.requests()[1].complete_us == 10'000'009);
 }
 
+TEST_CASE("requests to another disk than the one that the guest boots from are passed over") {
+  BootTrace trace(kMarker);
+  trace.feed(
+      "1@10.000001:virtio_blk_handle_read vdev 0x1 req 0x2 sector 0 nsectors 1\n"
+      "1@10.000002:virtio_blk_handle_read vdev 0x9 req 0x3 sector 5 nsectors 1\n"
+      "1@10.000003:virtio_blk_req_complete vdev 0x9 req 0x3 status 0\n"
+      "1@10.000004:virtio_blk_req_complete vdev 0x1 req 0x2 status 0\n");
+  REQUIRE(trace.requests().size() == 1);
+  CHECK(trace.requests()[0].complete_us == 10'000'004);
+}
+
 TEST_CASE("the log may come in any pieces") {
   BootTrace whole(kMarker);
   whole.feed(kTrace);
