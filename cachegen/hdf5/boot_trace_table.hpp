@@ -33,4 +33,17 @@ inline const TableSchema<BootTraceRow>& boot_trace_schema() {
   return schema;
 }
 
+/// One boot of a profile, as /boot_runs of `vmicache build --trace-out` holds it.
+struct BootRunRow {
+  std::int64_t run = kUnknownCount;  ///< as in /boot_trace
+  double t_ready = kUnknownTime;     ///< the guest said that it is ready; /boot_trace's clock
+};
+
+inline const TableSchema<BootRunRow>& boot_run_schema() {
+  using Row = BootRunRow;
+  static const TableSchema<Row> schema{"boot_runs",
+                                       {{"run", "1", &Row::run}, {"t_ready", "s", &Row::t_ready}}};
+  return schema;
+}
+
 }  // namespace vmi

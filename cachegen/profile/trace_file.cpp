@@ -32,11 +32,19 @@ void write_boot_trace(const fs::path& path, const BootProfile& profile, const st
   file.set_attribute("accel", to_text(profile.accel));
   const std::vector<BootTraceRow> rows = boot_trace_rows(profile, image_url);
   h5::write_table(file, boot_trace_schema(), std::span<const BootTraceRow>(rows));
+  std::vector<BootRunRow> runs;
+  for (const BootRun& run : profile.runs)
+    runs.push_back({.run = static_cast<std::int64_t>(runs.size()), .t_ready = run.ready.count()});
+  h5::write_table(file, boot_run_schema(), std::span<const BootRunRow>(runs));
   file.save(path);
 }
 
 std::vector<BootTraceRow> read_boot_trace(const fs::path& path) {
   return h5::read_table(h5::File::open(path), boot_trace_schema());
+}
+
+std::vector<BootRunRow> read_boot_runs(const fs::path& path) {
+  return h5::read_table(h5::File::open(path), boot_run_schema());
 }
 
 }  // namespace vmi

@@ -65,6 +65,9 @@ TEST_CASE("a guest boots from its cache and leaves its base alone") {
   CHECK(rows.front().offset == 0);
   CHECK(rows.front().t_complete >= rows.front().t_submit);
   CHECK(rows.front().image == image->string());
+  const std::vector<BootRunRow> runs = read_boot_runs(trace);
+  REQUIRE(runs.size() == 1);
+  CHECK(runs.front().t_ready > rows.front().t_complete);
 
   const BootRun warm = boot_once({.guest = {.accel = Accel::tcg},
                                   .image = inspect_image(*image, Deadline::after(30s)),
