@@ -2,31 +2,15 @@
 # SPDX-License-Identifier: Apache-2.0
 """The main job: a fleet over several nodes from a base that a real NBD server serves, with and without a cache."""
 import os
-import re
 import shutil
 import subprocess
 import unittest
 
-from harness import BIN, HERE, LaunchCase, image, wait_until
+from harness import BIN, HERE, LaunchCase, image
 
 
 class Fleet(LaunchCase):
     VMS = 8
-
-    def serve(self, path):
-        """nbdkit with its own count of what it served; returns the URL and a function that ends it and gives the count."""
-        socket, stats = (self.folder / f"nbd-{len(self.running)}.{end}" for end in ("sock", "stats"))
-        server = self.start(["nbdkit", "--foreground", "--readonly", "--unix", socket, "--filter=stats", "file", path, f"statsfile={stats}"])
-        wait_until(socket.exists, 30, "nbdkit's socket")
-
-        def served_bytes():
-            server.process.terminate()
-            server.wait(30)
-            text = stats.read_text()
-            match = re.search(r"^read: \d+ ops, [\d.]+ s, ([\d.]+) (bytes|KiB|MiB|GiB),", text, re.M)
-            self.assertIsNotNone(match, text)
-            return float(match.group(1)) * {"bytes": 1, "KiB": 2**10, "MiB": 2**20, "GiB": 2**30}[match.group(2)]
-        return f"nbd+unix:///?socket={socket}", served_bytes
 
     def launch(self, cache):
         record = self.folder / "run.h5"
