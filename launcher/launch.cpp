@@ -103,8 +103,14 @@ void Launch::run_command() {
   agree(rank_.world(), failure, rank_.waiter(job_time_left() + 60s), "running the command");
 }
 
-int Launch::end(const std::optional<Error>& failure) {
-  if (failure) rank_.session().control().announce(failure->status(), failure->what());
+int Launch::end(std::optional<Error> failure) {
+  if (failure) {
+    // Who ended the launch first says why; what this rank saw may be no more than a consequence.
+    Control& control = rank_.session().control();
+    control.poll();
+    if (control.announced()) failure = control.announced()->error();
+    control.announce(failure->status(), failure->what());
+  }
   rank_.begin_end();
   // First of all, since we may be killed before the record is written.
   const auto note_failure = [&](const std::optional<Error>& error) {
@@ -133,10 +139,10 @@ int Launch::end(const std::optional<Error>& failure) {
   if (!desk_ && rank_.first() && failure) log_error(failure->what());
   if (desk_)
     status = conclude(*desk_, options_, failure ? failure : stop_failure, rank_.command_status(), clock_);
-  if (!failure && !stop_failure) {
-    const std::optional<Error> shared = attempt([&] {
-      status = all_max(rank_.world(), desk_ ? status : 0, rank_.waiter(kCalmEnd), "the exit status");
-    });
+  if (!failure) {
+    // Nobody has given up a collective, so that world() still works.
+    const std::optional<Error> shared =
+        attempt([&] { status = all_max(rank_.world(), status, rank_.waiter(kCalmEnd), "the exit status"); });
     if (shared) log_error(shared->what());
   } else if (options_.command && !desk_) {
     status = static_cast<std::int64_t>(exit_status_with_command(static_cast<ExitStatus>(status)));

@@ -43,7 +43,7 @@ class Launch {
   void hold();
   void run_command();
   /// Stops the VMs and closes the record; throws nothing.
-  int end(const std::optional<Error>& failure);
+  int end(std::optional<Error> failure);
 
   /// A payload on its way; published once the VMs of all ranks have opened it.
   struct Delivery {

@@ -72,7 +72,9 @@ void Rank::pump() {
   if (on_pump) on_pump();
   if (ending_) return;
   check_signals();
-  if (const std::optional<Announcement> announcement = session_.control().poll()) throw announcement->error();
+  // Again and again: a stage may have kept the first throw to agree on it, with ranks that have left.
+  session_.control().poll();
+  if (const auto& announced = session_.control().announced()) throw announced->error();
   if (vm_failure_) throw *vm_failure_;
 }
 

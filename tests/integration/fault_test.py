@@ -159,6 +159,19 @@ class Signals(LaunchCase):
         self.assertIn("signal 15", " ".join(tables["errors"].text))
 
 
+    def test_of_one_rank_stops_all_and_all_say_why(self):
+        record = self.folder / "run.h5"
+        running = self.start(self.vmilaunch("--image", image("tiny"), "--vms", 3, "--cache", "none", "--output", record, ranks=3))
+        running.wait_for_line("waiting for serial")
+        os.kill(running.rank(2), signal.SIGTERM)
+        self.assertEqual(running.wait(20), 143, running.output)
+        self.assert_nothing_left()
+        self.assertRegex(running.output, "error: rank 2 on .*interrupted by Terminated")
+        _, attributes = self.assert_record_is_closed(record)
+        self.assertEqual((attributes["complete"], attributes["exit_status"]), (1, 143))
+        self.assertIn("rank 2", attributes["error"])
+
+
 class Commands(LaunchCase):
     def test_a_command_runs_once_all_are_ready_and_its_status_is_the_launchs(self):
         out = self.run_command(self.vmilaunch("--image", image("tiny"), "--vms", 2, "--cache", self.cache_of("tiny"), "--output", self.folder / "run.h5",
