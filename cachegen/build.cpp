@@ -133,6 +133,7 @@ BuildSummary build_cache(const BuildRequest& request, const fs::path& output, co
   if (!request.trace_out.empty()) check_output(request.trace_out, "boot trace");
   tell.stage("looking at " + request.image);
   const ImageInfo image = inspect_image(request.image, Deadline::after(kInspectPatience));
+  check_quota(image, request.quota, request.granularity, facts_of(request, {}));
   // The image can be opened, and the results be written.
   const BootProfile profile = run_profile(request, image, tell);
   if (!request.trace_out.empty()) write_boot_trace(request.trace_out, profile, image.url);

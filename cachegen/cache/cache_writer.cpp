@@ -134,6 +134,12 @@ Bytes zero_clusters(const std::vector<OrderRun>& order) {
 
 }  // namespace
 
+void check_quota(const ImageInfo& image, Bytes quota, Bytes cluster_bytes, const nlohmann::json& facts) {
+  const Geometry geometry{image.virtual_bytes, cluster_bytes};
+  check_geometry(geometry);
+  const Plan empty(geometry, quota, {image, {}}, facts);
+}
+
 CacheSummary write_cache(const CacheRequest& request, BaseReader& base, const fs::path& given_output,
                          const CacheProgress& progress) {
   const fs::path output = fs::absolute(given_output);

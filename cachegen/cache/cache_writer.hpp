@@ -35,6 +35,10 @@ struct CacheSummary {
 /// Bytes of the working set that are done, and in all. May throw to stop the writing.
 using CacheProgress = std::function<void(Bytes done, Bytes total)>;
 
+/// Throws Error(usage) when not even the metadata of `image`'s cache fits `quota`, as far as that is known
+/// before `facts` are complete and the base was read.
+void check_quota(const ImageInfo& image, Bytes quota, Bytes cluster_bytes, const nlohmann::json& facts);
+
 /// Writes the boot cache of `request.image` as docs/cache-format.md says: the longest prefix of the extents
 /// that the quota allows, under a temporary name beside `output`, synced and renamed, so that `output` is the
 /// old file or the new one. `output` may exist if it is a boot cache or empty; anything else is refused. No

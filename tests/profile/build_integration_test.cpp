@@ -120,6 +120,16 @@ TEST_CASE("a build that ends early leaves the old cache and nothing else") {
   CHECK(temp.is_empty());
 }
 
+TEST_CASE("a quota that not even the metadata fits is refused before the image is booted") {
+  const TempFolder folder(temp_root(), "build-test-");
+  BuildRequest request = quick(boot_sector(folder.path(), kHang));
+  request.quota = 8 * KiB;
+  std::vector<std::string> stages;
+  const auto note = [&](const BuildStep& step) { stages.push_back(step.text); };
+  CHECK_THROWS_WITH(build_cache(request, folder.path() / "c", note), Catch::Contains("8 KiB is too small"));
+  CHECK(stages.size() == 1);  // it looked at the image
+}
+
 TEST_CASE("an image that is served over NBD is profiled like a file") {
   const TempFolder folder(temp_root(), "build-test-");
   const fs::path disk = boot_sector(folder.path(), kHang);
