@@ -2,7 +2,6 @@
 #include "cachegen/cache/compare.hpp"
 
 #include "cachegen/cache/bytes.hpp"
-#include "cachegen/support/hash.hpp"
 
 #include <algorithm>
 #include <cstring>
@@ -68,20 +67,18 @@ Comparison compare_with_base(const Fd& cache, const fs::path& path, const std::v
 }
 
 std::vector<CachedExtent> sample_extents(const std::vector<CachedExtent>& extents, Bytes cluster_bytes,
-                                         int count, const std::string& seed) {
+                                         int count, std::uint64_t seed) {
   std::vector<std::uint64_t> ends;  // clusters up to the end of each extent
   std::uint64_t total = 0;
   for (const CachedExtent& extent : extents) ends.push_back(total += extent.bytes / cluster_bytes);
   if (total <= static_cast<std::uint64_t>(count)) return extents;
 
-  std::mt19937_64 random(hash64(bytes_of(seed)));
-  std::vector<std::uint64_t> picks;
-  for (int i = 0; i < count; ++i) picks.push_back(random() % total);
-  std::ranges::sort(picks);
-  picks.erase(std::ranges::unique(picks).begin(), picks.end());
-
+  std::mt19937_64 random(seed);
+  const auto parts = static_cast<std::uint64_t>(count);
   std::vector<CachedExtent> sample;
-  for (const std::uint64_t pick : picks) {
+  for (std::uint64_t part = 0; part < parts; ++part) {
+    const std::uint64_t begin = part * total / parts;
+    const std::uint64_t pick = begin + random() % ((part + 1) * total / parts - begin);
     const auto index = static_cast<std::size_t>(std::ranges::upper_bound(ends, pick) - ends.begin());
     const CachedExtent& extent = extents[index];
     const Bytes inside = (pick - (index == 0 ? 0 : ends[index - 1])) * cluster_bytes;

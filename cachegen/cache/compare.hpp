@@ -24,9 +24,9 @@ Comparison compare_with_base(const Fd& cache, const fs::path& path, const std::v
                              const std::function<bool(Bytes file_offset)>& skip,
                              const std::function<void(Bytes)>& done);
 
-/// `count` clusters drawn from `extents`, or all when there are no more; the same ones for the same seed.
-/// Ascending.
+/// `count` clusters of `extents`, or all when there are no more: one drawn from each of so many equal parts,
+/// the same ones for the same seed. Ascending.
 std::vector<CachedExtent> sample_extents(const std::vector<CachedExtent>& extents, Bytes cluster_bytes,
-                                         int count, const std::string& seed);
+                                         int count, std::uint64_t seed);
 
 }  // namespace vmi

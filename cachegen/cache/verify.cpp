@@ -6,9 +6,10 @@
 
 #include "cachegen/cache/checksums.hpp"
 #include "cachegen/cache/compare.hpp"
-#include "cachegen/support/hash.hpp"
+#include "cachegen/support/log.hpp"
 
 #include <algorithm>
+#include <random>
 
 #include <nlohmann/json.hpp>
 
@@ -17,8 +18,9 @@ namespace {
 
 class Verifier {
  public:
-  Verifier(const fs::path& path, BaseReader* base, VerifyMode mode, const VerifyProgress& progress)
-      : cache_(inspect_cache(path)), base_(base), mode_(mode), progress_(progress) {}
+  Verifier(const fs::path& path, BaseReader* base, VerifyMode mode, const VerifyProgress& progress,
+           std::uint64_t seed)
+      : cache_(inspect_cache(path)), base_(base), mode_(mode), progress_(progress), seed_(seed) {}
 
   VerifyResult run() {
     result_.findings = cache_.findings;
@@ -75,9 +77,11 @@ class Verifier {
     const bool full = mode_ == VerifyMode::full;
     const Bytes cluster = cache_.first->header.cluster_bytes();
     const std::vector<CachedExtent> extents =
-        full ? extents_
-             : sample_extents(extents_, cluster, kSampleClusters,
-                              cache_.trailer ? digest_of(cache_.trailer->chunk_hashes) : "");
+        full ? extents_ : sample_extents(extents_, cluster, kSampleClusters, seed_);
+    if (!full) {
+      log_info("comparing " + std::to_string(kSampleClusters) + " clusters of '" + cache_.path.string() +
+               "' with its image (sample " + std::to_string(seed_) + ")");
+    }
     const Comparison comparison = compare_with_base(
         cache_.file, cache_.path, extents, cache_.first->header.virtual_bytes, cluster, *base_,
         [this](Bytes at) {
@@ -182,6 +186,7 @@ class Verifier {
   BaseReader* base_;
   VerifyMode mode_;
   const VerifyProgress& progress_;
+  std::uint64_t seed_;
   ChecksumResult sums_;
   std::vector<CachedExtent> extents_;
   VerifyResult result_;
@@ -211,9 +216,13 @@ nlohmann::json VerifyResult::to_json() const {
           {"compared_bytes", compared_bytes}};
 }
 
+std::uint64_t random_seed() {
+  return std::random_device()();
+}
+
 VerifyResult verify_cache(const fs::path& path, BaseReader* base, VerifyMode mode,
-                          const VerifyProgress& progress) {
-  return Verifier(path, base, mode, progress).run();
+                          const VerifyProgress& progress, std::uint64_t seed) {
+  return Verifier(path, base, mode, progress, seed).run();
 }
 
 }  // namespace vmi

@@ -56,6 +56,25 @@ TEST_CASE("a sound cache has no findings, with and without its image") {
         kSampleClusters * 4096);
 }
 
+TEST_CASE("samples differ from call to call, so that together they see what one may miss") {
+  const Fixture fixture;
+  fixture.write(fixture.request({{0, MiB, 0}, {2 * MiB, 64 * KiB, 1}}));
+  change_secretly(fixture.image_path, 2 * MiB + 5);
+  BaseReader base(inspect_image(fixture.image_path, soon(), "raw"));
+  int found = 0;
+  for (std::uint64_t seed = 0; seed < 64; ++seed) {
+    const auto usable = [&] {
+      return verify_cache(fixture.cache_path, &base, VerifyMode::sample, {}, seed).usable();
+    };
+    const bool first = usable();
+    CHECK(usable() == first);
+    found += first ? 0 : 1;
+  }
+  // One cluster of the four or five from which one is drawn.
+  CHECK(found > 4);
+  CHECK(found < 32);
+}
+
 TEST_CASE("one flipped byte anywhere is found and named as what it is") {
   Fixture fixture(2 * MiB, 1);
   for (std::byte& byte : fixture.content) byte |= std::byte{1};
