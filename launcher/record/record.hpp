@@ -94,7 +94,7 @@ struct NodeRow {
   std::int64_t ranks = kUnknownCount;
   double clock_offset_s = kUnknownTime;  ///< this node's CLOCK_MONOTONIC minus rank 0's
   double clock_error_s = kUnknownTime;   ///< bound on the offset's error
-  std::string cache_source;              ///< "held", "received", "filled", "shared", "none"
+  std::string cache_source;              ///< "held", "received", "copied", "filled", "shared", "none"
   double t_cache_first = kUnknownTime;   ///< first byte of the cache arrived
   double t_cache_last = kUnknownTime;
   std::int64_t wire_bytes = kUnknownCount;     ///< received over the network

@@ -41,9 +41,11 @@ class Fleet(LaunchCase):
         self.assertTrue((vms.t_running < vms.t_ready).all())
         self.assertTrue((vms.t_ready <= vms.t_stopped).all())
         self.assertTrue((vms.cpu_s > 0).all())
-        nodes = tables["nodes"].sort_values("node")
+        nodes = tables["nodes"].sort_values("node", ignore_index=True)
         self.assertEqual(len(nodes), 3)
         self.assertEqual(set(nodes.cache_source[1:]), {source})
+        self.assertEqual(nodes.cache_source[0], "copied" if source == "received" else source)
+        self.assertEqual(nodes.wire_bytes[0], 0 if source == "received" else -1)
         phases = tables["phases"].set_index("name")
         for name in ("plan", "distribute", "start", "ready", "stop"):
             self.assertLessEqual(phases.t_begin[name], phases.t_end[name])
