@@ -1,0 +1,128 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: Apache-2.0
+"""experiments/cluster: what runs in it, and that nothing of it stays."""
+import os
+import pathlib
+import signal
+import subprocess
+import unittest
+
+from harness import BIN, image, processes_with, wait_until
+from replay_test import ReplayCase
+
+CLUSTER = pathlib.Path(__file__).resolve().parents[2] / "experiments/cluster"
+
+
+def shown(*command):
+    return subprocess.run(command, check=True, capture_output=True, text=True).stdout
+
+
+def namespaces(name):
+    return [line.split()[0] for line in shown("ip", "netns", "list").splitlines() if line.startswith(f"vmi-{name}-")]
+
+
+@unittest.skipUnless(os.geteuid() == 0, "network namespaces need root")
+class Cluster(ReplayCase):
+    def setUp(self):
+        super().setUp()
+        self.names = [f"t{os.getpid() % 1000000}{letter}" for letter in "ab"]
+        self.links = shown("ip", "-br", "link")
+        self.addCleanup(self.take_down)
+
+    def take_down(self):
+        for name in self.names:
+            subprocess.run([CLUSTER, "down", "--name", name], check=True)
+
+    def up(self, name, *options):
+        self.run_command([CLUSTER, "up", "--name", name, *options])
+
+    def run_in(self, name, *command, expect=0):
+        return self.run_command([CLUSTER, "run", "--name", name, "--", *command], expect=expect)
+
+    def assert_gone(self, name):
+        def remains():
+            places = (pathlib.Path(f"/run/vmilaunch-cluster/{name}"), pathlib.Path(f"/dev/shm/vmi-cluster-{name}"))
+            return [*namespaces(name), *filter(pathlib.Path.exists, places), *processes_with(f"/vmilaunch-cluster/{name}/").values(),
+                    *processes_with(f"--name {name} ").values()]
+        try:
+            wait_until(lambda: not remains(), 20, "its end")
+        except AssertionError:
+            self.assertEqual(remains(), [])
+        self.assertEqual(shown("ip", "-br", "link"), self.links)
+
+    def test_ranks_are_on_nodes_of_their_own_and_nothing_stays(self):
+        name = self.names[0]
+        self.up(name, "--nodes", 4, "--rate", "200mbit")
+        out = self.run_in(name, "mpirun", "-n", 4, "sh", "-c", "echo on $(hostname) at $(hostname -I) in $VMILAUNCH_NODE_DIR")
+        for i in range(4):
+            self.assertIn(f"on node{i} at 10.77.0.{i + 1} in /dev/shm/vmi-cluster-{name}/node{i}", out.replace("  ", " "))
+        self.run_in(name, "sh", "-c", "exit 7", expect=7)
+        print(f"links of 200 Mbit/s give {self.run_command([CLUSTER, 'rate', '--name', name]).strip()} Mbit/s")
+        for _ in range(2):
+            self.run_command([CLUSTER, "down", "--name", name])
+            self.assert_gone(name)
+
+    def test_a_launch_gets_the_right_bytes_over_the_links_with_and_without_the_cache(self):
+        name = self.names[0]
+        trace, known = self.recorded()
+        self.up(name, "--nodes", 4, "--rate", "1gbit", "--image", image("tiny"))
+        served = [int(self.run_command([CLUSTER, "served", "--name", name]))]
+        for cache in ("none", self.cache_of("tiny")):
+            self.run_in(name, "mpirun", "-n", 4, "sh", "-c", 'exec "$0" --image "$VMI_CLUSTER_NBD/tiny.qcow2" "$@"', BIN / "vmilaunch", "--vms", 4,
+                        "--cache", cache, "--machine", "microvm", "--memory", "32M", "--kernel", BIN / "replay.elf", "--initrd", trace,
+                        "--append", "think=0.02", "--accel", "tcg", "--ready", f"serial:full={known['full']}", "--output", self.folder / "run.h5")
+            tables, _ = self.read_record(self.folder / "run.h5")
+            self.assertEqual(sorted(tables["nodes"].hostname), [f"node{i}" for i in range(4)])
+            served.append(int(self.run_command([CLUSTER, "served", "--name", name])))
+        self.assertGreater(served[1] - served[0], 4 * known["read_bytes"] * 0.9)
+        self.assertLess(served[2] - served[1], known["read_bytes"])
+        self.run_command([CLUSTER, "down", "--name", name])
+        self.assert_gone(name)
+
+    def test_two_clusters_do_not_meet(self):
+        for name in self.names:
+            self.up(name, "--nodes", 2)
+        holder = self.start([CLUSTER, "run", "--name", self.names[0], "--", "sleep", "600"])
+        self.run_command([CLUSTER, "down", "--name", self.names[1]])
+        self.assert_gone(self.names[1])
+        self.assertIsNone(holder.process.poll())
+        self.assertIn("node1", self.run_in(self.names[0], "mpirun", "-n", 2, "hostname"))
+        self.run_command([CLUSTER, "down", "--name", self.names[0]])
+        self.assert_gone(self.names[0])
+
+    def test_down_ends_what_a_killed_run_left(self):
+        name = self.names[0]
+        self.up(name, "--nodes", 4)
+        running = self.start([CLUSTER, "run", "--name", name, "--", "mpirun", "-n", 4, "sh", "-c", "trap '' TERM; echo there; while :; do sleep 1; done"])
+        running.wait_for_line("(there[^t]*){4}")
+        os.kill(running.process.pid, signal.SIGKILL)
+        self.run_command([CLUSTER, "down", "--name", name])
+        self.assert_gone(name)
+
+    def test_with_takes_its_cluster_along_however_it_ends(self):
+        name = self.names[0]
+        self.assertIn("node1", self.run_command([CLUSTER, "with", "--name", name, "--nodes", 2, "--", "mpirun", "-n", 2, "hostname"]))
+        self.assert_gone(name)
+        self.run_command([CLUSTER, "with", "--name", name, "--nodes", 2, "--", "sh", "-c", "exit 3"], expect=3)
+        self.assert_gone(name)
+        for number in (signal.SIGTERM, signal.SIGKILL):
+            running = self.start([CLUSTER, "with", "--name", name, "--nodes", 2, "--", "sh", "-c", "echo there; exec sleep 600"])
+            running.wait_for_line("there")
+            os.kill(running.process.pid, number)
+            self.assert_gone(name)
+
+    def test_what_cannot_be_made_is_refused_and_leaves_nothing(self):
+        name = self.names[0]
+        self.assertIn("--nodes", self.run_command([CLUSTER, "up", "--name", name, "--nodes", "many"], expect=2))
+        self.assertIn("/no/such", self.run_command([CLUSTER, "up", "--name", name, "--image", "/no/such"], expect=2))
+        self.run_command([CLUSTER, "up", "--name", name, "--rate", "fast"], expect=1)
+        self.assert_gone(name)
+        self.assertIn("up --name", self.run_command([CLUSTER, "run", "--name", name, "true"], expect=1))
+        self.up(name, "--nodes", 1)
+        self.assertIn("already", self.run_command([CLUSTER, "up", "--name", name], expect=1))
+        out = self.run_command(["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", CLUSTER, "up"], expect=4)
+        self.assertIn("root", out)
+
+
+if __name__ == "__main__":
+    unittest.main(verbosity=2)
