@@ -22,6 +22,7 @@ void copy_stats(const VmStats& stats, VmRow& row) {
   row.bytes_hit = stats.bytes_hit;
   row.bytes_miss = stats.bytes_miss;
   row.bytes_filled = stats.bytes_filled;
+  row.bytes_read = stats.bytes_read;
   if (stats.cpu_s >= 0) row.cpu_s = stats.cpu_s;
   row.rss_bytes = stats.rss_bytes;
 }
@@ -70,7 +71,6 @@ std::optional<VmRow> Fleet::apply(const Event& event, const LaunchClock& clock, 
   } else if (const auto* ready = std::get_if<VmReady>(&event)) {
     set_state(vm_state::ready);
     set_time(&VmRow::t_ready, ready->t_ready);
-    set_time(&VmRow::t_first_read, ready->t_first_read);
     known.ready_by = vm.row.ready_by = ready->ready_by;
     ++ready_;
   } else if (const auto* failure = std::get_if<VmFailed>(&event)) {
@@ -81,6 +81,7 @@ std::optional<VmRow> Fleet::apply(const Event& event, const LaunchClock& clock, 
     ++failed_;
   } else if (const auto* stopped = std::get_if<VmStopped>(&event)) {
     set_time(&VmRow::t_stopped, stopped->t_stopped);
+    set_time(&VmRow::t_first_read, stopped->stats.t_first_read);
     copy_stats(stopped->stats, known);
     copy_stats(stopped->stats, vm.row);
     if (vm.row.state != vm_state::ready && vm.row.state != vm_state::failed) set_state(vm_state::stopped);

@@ -121,6 +121,7 @@ int Launch::end(std::optional<Error> failure) {
   const auto patience = failure ? kHastyEnd : kCalmEnd;
   const std::optional<Error> stop_failure = attempt([&] {
     rank_.call(StopAll{}, patience, "VMs to stop");
+    keep_node_caches();
     rank_.post({{"final", true}});
     wait_until([&] { return rank_.all_posted(); }, rank_.waiter(patience),
                [] { return "rank 0 to take the last messages"; });

@@ -52,9 +52,14 @@ class Launch {
   };
   Delivery deliver(ImagePlan& image);
   void deliver_shared(ImagePlan& image);
+  /// --cache cold: finds or makes this node's own cache and prepares the VMs.
+  void open_node_cache(ImagePlan& image);
+  OpenColdCache cold_request(const ImagePlan& image) const;
+  int filler_of(const ImagePlan& image) const;
+  /// Keeps what this rank's VMs have filled; after they have stopped.
+  void keep_node_caches();
   void prepare_vms(const ImagePlan& image);
   VmSpec spec_of(const PlacedVm& vm) const;
-  Driver driver() const;
   void print_dry_run();
 
   Rank& rank_;
@@ -65,6 +70,7 @@ class Launch {
   std::vector<PlacedVm> placed_;
   std::vector<ImagePlan> images_;
   Environment environment_;
+  Driver driver_ = Driver::qcow2;
   GuestSpec guest_;  ///< options_.guest with the accelerator that all ranks use
   std::optional<NodeStore> node_store_;
   fs::path node_folder_;        ///< of this launch and rank, below --node-dir; the supervisor removes it

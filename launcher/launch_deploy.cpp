@@ -33,10 +33,13 @@ VmSpec Launch::spec_of(const PlacedVm& vm) const {
   spec.image_format = image.format;
   if (options_.cache == CacheMode::full) {
     spec.image_url = image.local.string();
-  } else {
+    spec.whole_copy = true;
+  } else if (image.filler == -1 || image.filler == vm.index) {
     spec.cache = image.local.string();
   }
-  spec.driver = to_text(driver());
+  spec.cache_writable = image.filler == vm.index;
+  spec.quota = options_.quota;
+  spec.driver = to_text(driver_);
   spec.guest = to_json(guest_);
   spec.ready = options_.ready.to_text();
   spec.net = options_.net;
@@ -62,7 +65,9 @@ void Launch::distribute_and_prepare() {
   if (desk_) desk_->phase("distribute", "distributing and preparing");
   std::vector<Delivery> deliveries;
   for (ImagePlan& image : images_) {
-    if (image.payload.empty()) {
+    if (options_.cache == CacheMode::cold) {
+      open_node_cache(image);
+    } else if (image.payload.empty()) {
       prepare_vms(image);
     } else if (options_.placement == Placement::shared) {
       deliver_shared(image);

@@ -109,10 +109,7 @@ void read_cache(const Options& options, LaunchOptions& launch) {
   } else if (cache == "none") {
     launch.cache = CacheMode::none;
   } else if (cache == "cold") {
-    // The seam for the cache-enabled driver: stock QEMU cannot fill a cache under a quota.
-    throw usage(
-        "--cache cold: filling a cache while booting needs a cache-enabled QEMU, which this version does not "
-        "have; use --cache auto");
+    launch.cache = CacheMode::cold;
   } else if (cache == "full") {
     launch.cache = CacheMode::full;
   } else {
@@ -128,6 +125,8 @@ void read_cache(const Options& options, LaunchOptions& launch) {
   launch.verify = pick<VerifyChoice>(
       options, "verify-cache",
       {{"sample", VerifyChoice::sample}, {"full", VerifyChoice::full}, {"none", VerifyChoice::none}});
+  if (launch.cache == CacheMode::cold && launch.placement == Placement::shared)
+    throw usage("--cache cold fills a cache on each node; --cache-placement shared is for one that is made");
   launch.quota = options.size("quota");
   if (launch.quota == 0)
     throw usage("--quota: a cache needs room; use --cache none for a launch without one");
@@ -135,7 +134,10 @@ void read_cache(const Options& options, LaunchOptions& launch) {
   launch.cache_dir =
       fs::absolute(options.given("cache-dir").value_or((user_cache_folder() / "store").string()));
   launch.node_dir = fs::absolute(options.given("node-dir").value_or(default_node_dir().string()));
+  launch.granularity = options.size("granularity");
   launch.driver = parse_driver(options.text("driver"));
+  if (launch.driver == Driver::qcow2 && launch.cache == CacheMode::cold)
+    throw usage("--driver qcow2 reads caches and cannot fill one; for --cache cold use vmicache or copy-on-read");
 }
 
 void read_guest(const Options& options, LaunchOptions& launch) {
@@ -284,6 +286,10 @@ const OptionTable& launch_option_table() {
               .metavar = "SIZE",
               .default_value = "256M",
               .help = "Most bytes that a cache file may occupy."})
+        .add({.name = "granularity",
+              .metavar = "SIZE",
+              .default_value = "4K",
+              .help = "Cluster size of caches that have to be made."})
         .add({.name = "runs",
               .metavar = "K",
               .default_value = "1",

@@ -34,6 +34,7 @@ struct LaunchOptions {
   Placement placement = Placement::node;
   VerifyChoice verify = VerifyChoice::sample;
   Bytes quota = 0;
+  Bytes granularity = 4 * KiB;
   fs::path cache_dir;  ///< the store, shared by nodes
   fs::path node_dir;   ///< node-local copies and overlays
   int profile_runs = 1;

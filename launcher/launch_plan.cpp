@@ -121,11 +121,15 @@ void Launch::look_around() {
 
   failure = attempt([&] {
     if (!rank_.first()) probe();
-    resolve_driver(options_.driver,
-                   {.path = environment_.qemu,
-                    .version = environment_.qemu_version,
-                    .has_vmicache = environment_.has_vmicache},
-                   options_.cache == CacheMode::cold);
+    driver_ = resolve_driver(options_.driver,
+                             {.path = environment_.qemu,
+                              .version = environment_.qemu_version,
+                              .has_vmicache = environment_.has_vmicache},
+                             options_.cache == CacheMode::cold);
+    if (rank_.first() && options_.cache == CacheMode::cold && driver_ == Driver::copy_on_read) {
+      log_warning(
+          "stock QEMU's copy-on-read fills the cache: it knows no quota, and a full --node-dir fails the guest");
+    }
     node_store_.emplace(options_.node_dir);
     node_folder_ =
         rank_.call(OpenNodeFolder{options_.node_dir.string()}, kSmallStep, "a folder in --node-dir")
@@ -153,7 +157,7 @@ void Launch::print_dry_run() {
     }
     std::cout << nlohmann::json{{"vms", vms},
                                 {"nodes", rank_.layout().node_keys},
-                                {"driver", to_text(driver())},
+                                {"driver", to_text(driver_)},
                                 {"domain", domain}}
                      .dump(2)
               << "\n";
@@ -161,7 +165,7 @@ void Launch::print_dry_run() {
   }
   std::cout << placed_.size() << " VMs on " << rank_.layout().nodes << " nodes, " << rank_.layout().ranks
             << " ranks; backend " << to_text(environment_.backend) << ", accelerator " << environment_.accel
-            << ", driver " << to_text(driver()) << ", cache " << to_text(options_.cache) << "\n";
+            << ", driver " << to_text(driver_) << ", cache " << to_text(options_.cache) << "\n";
   for (int rank = 0; rank < rank_.layout().ranks; ++rank) {
     const int node = rank_.layout().node_of_rank[static_cast<std::size_t>(rank)];
     std::cout << "  rank " << rank << " on " << rank_.layout().node_keys[static_cast<std::size_t>(node)]
@@ -188,7 +192,7 @@ void Launch::tell_desk_the_plan() {
   attributes.libvirt_version = environment_.libvirt_version;
   attributes.backend = to_text(environment_.backend);
   attributes.accel = environment_.accel;
-  attributes.driver = to_text(driver());
+  attributes.driver = to_text(driver_);
   attributes.vms = static_cast<std::int64_t>(placed_.size());
   attributes.nodes = rank_.layout().nodes;
   desk_->journal().attributes(attributes);
@@ -202,13 +206,8 @@ void Launch::tell_desk_the_plan() {
   }
 }
 
-Driver Launch::driver() const {
-  if (options_.driver != Driver::automatic) return options_.driver;
-  return environment_.has_vmicache ? Driver::vmicache : Driver::qcow2;
-}
-
 void Launch::find_caches() {
-  if (options_.cache == CacheMode::none) return;
+  if (options_.cache == CacheMode::none || options_.cache == CacheMode::cold) return;
   std::string told;
   std::optional<Error> failure;
   if (rank_.first()) {
@@ -246,6 +245,7 @@ BuildRequest Launch::build_request(const ImagePlan& image) const {
   request.user_data = options_.user_data;
   request.quota = options_.quota;
   request.runs = options_.profile_runs;
+  request.granularity = options_.granularity;
   request.timeout = options_.timeout;
   request.store = options_.cache_dir;
   request.trace_out = trace_file(image);

@@ -51,6 +51,8 @@ void Rank::take(const Event& event) {
     post({{"event", to_text(event)}});
     if (std::holds_alternative<VmRunning>(event)) ++vms_.running;
     if (std::holds_alternative<VmReady>(event)) ++vms_.ready;
+    if (const auto* stopped = std::get_if<VmStopped>(&event); stopped != nullptr && stopped->cache_closed)
+      cache_closed_.insert(stopped->index);
     if (const auto* failure = std::get_if<VmFailed>(&event)) {
       ++vms_.failed;
       const Error error(failure->timed_out ? ExitStatus::timed_out : ExitStatus::vm_failed,

@@ -11,6 +11,7 @@
 #include <functional>
 #include <map>
 #include <optional>
+#include <set>
 #include <string>
 
 namespace vmi {
@@ -41,6 +42,8 @@ class Rank {
   bool first() const { return layout_.rank == 0; }
   LocalVms& vms() { return vms_; }
   const std::optional<int>& command_status() const { return command_status_; }
+  /// Whether this rank's VM `index` filled a cache and has ended with all of it written.
+  bool cache_closed(int index) const { return cache_closed_.contains(index); }
 
   /// A waiter that pumps, with a deadline from now.
   Waiter waiter(Deadline::Clock::duration duration);
@@ -78,6 +81,7 @@ class Rank {
   LocalVms vms_;
   std::map<std::uint64_t, Reply> replies_;
   std::optional<int> command_status_;
+  std::set<int> cache_closed_;  ///< VM indexes
   std::optional<Error> vm_failure_;
   bool ending_ = false;
 };

@@ -38,24 +38,37 @@ void add_base(const ChainSpec& chain, std::vector<json>& nodes) {
       {{"driver", chain.image_format}, {"node-name", kBaseNode}, {"read-only", true}, {"file", file_name}});
 }
 
-/// Returns the node that the overlay reads through.
-std::string add_cache(const ChainSpec& chain, std::vector<json>& nodes) {
-  if (chain.cache_path.empty()) return kBaseNode;
-  if (chain.driver == Driver::vmicache) {
-    throw Error(ExitStatus::environment, "this QEMU has no vmicache driver; use --driver qcow2");
-  }
+void add_cache(const ChainSpec& chain, std::vector<json>& nodes) {
   const std::string file_name = std::string(kCacheNode) + "-file";
   json file = file_node(chain.cache_path, file_name, chain.lock_cache);
   file["read-only"] = !chain.cache_writable;
+  // A cache that fills is kept only after a clean end; syncing it while it fills would hold up its reads.
+  if (chain.cache_writable) file["cache"] = {{"no-flush", true}};
   nodes.push_back(std::move(file));
   nodes.push_back({{"driver", "qcow2"},
                    {"node-name", kCacheNode},
                    {"read-only", !chain.cache_writable},
                    {"file", file_name},
                    {"backing", kBaseNode}});
-  if (chain.driver != Driver::copy_on_read || !chain.cache_writable) return kCacheNode;
-  nodes.push_back({{"driver", "copy-on-read"}, {"node-name", "filler"}, {"file", kCacheNode}});
-  return "filler";
+}
+
+/// Returns the node that the overlay reads through.
+std::string add_filter(const ChainSpec& chain, const std::string& below, std::vector<json>& nodes) {
+  json filter = {{"node-name", kFilterNode}, {"file", below}};
+  if (chain.driver == Driver::vmicache) {
+    filter["driver"] = "vmicache";
+    filter["fill"] = chain.cache_writable;
+    if (chain.cache_writable) filter["quota"] = chain.quota;
+    if (!chain.read_trace.empty()) filter["trace"] = chain.read_trace.string();
+  } else if (chain.driver == Driver::copy_on_read && chain.cache_writable) {
+    filter["driver"] = "copy-on-read";
+  } else {
+    return below;
+  }
+  // A filter takes read-only from what it is asked, not from the node below it.
+  filter["read-only"] = !chain.cache_writable;
+  nodes.push_back(std::move(filter));
+  return kFilterNode;
 }
 
 }  // namespace
@@ -63,7 +76,9 @@ std::string add_cache(const ChainSpec& chain, std::vector<json>& nodes) {
 std::vector<json> blockdev_chain(const ChainSpec& chain) {
   std::vector<json> nodes;
   add_base(chain, nodes);
-  const std::string below = add_cache(chain, nodes);
+  if (!chain.cache_path.empty()) add_cache(chain, nodes);
+  const std::string below =
+      add_filter(chain, chain.cache_path.empty() ? kBaseNode : kCacheNode, nodes);
   const std::string file_name = std::string(kOverlayNode) + "-file";
   const json no_flush = {{"no-flush", true}};
   json file = file_node(chain.overlay.string(), file_name, true);
@@ -82,6 +97,10 @@ Driver resolve_driver(Driver wanted, const QemuFacts& qemu, bool cold) {
     throw Error(ExitStatus::environment,
                 "QEMU '" + qemu.path.string() + "' (" + qemu.version +
                     ") has no vmicache driver; use --driver qcow2 or the cache-enabled QEMU");
+  }
+  if (wanted == Driver::qcow2 && cold) {
+    throw Error(ExitStatus::usage,
+                "--driver qcow2 reads caches and cannot fill one; for --cache cold use vmicache or copy-on-read");
   }
   if (wanted != Driver::automatic) return wanted;
   if (qemu.has_vmicache) return Driver::vmicache;

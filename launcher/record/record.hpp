@@ -67,11 +67,12 @@ struct VmRow {
   double t_ready = kUnknownTime;
   double t_stopped = kUnknownTime;
   std::string ready_by;               ///< "serial", "agent", "ssh", "exit", "none"
-  std::int64_t hits = kUnknownCount;  ///< guest reads wholly served by the cache
+  std::int64_t hits = kUnknownCount;  ///< runs of bytes that the cache served
   std::int64_t misses = kUnknownCount;
   std::int64_t bytes_hit = kUnknownCount;
   std::int64_t bytes_miss = kUnknownCount;
   std::int64_t bytes_filled = kUnknownCount;
+  std::int64_t bytes_read = kUnknownCount;  ///< by the guest
   double cpu_s = kUnknownTime;  ///< processor time of its QEMU process
   std::int64_t rss_bytes = kUnknownCount;
 };

@@ -24,6 +24,7 @@ const TableSchema<VmRow>& vm_schema() {
                                         {"bytes_hit", "bytes", &Row::bytes_hit},
                                         {"bytes_miss", "bytes", &Row::bytes_miss},
                                         {"bytes_filled", "bytes", &Row::bytes_filled},
+                                        {"bytes_read", "bytes", &Row::bytes_read},
                                         {"cpu_s", "s", &Row::cpu_s},
                                         {"rss_bytes", "bytes", &Row::rss_bytes}}};
   return schema;

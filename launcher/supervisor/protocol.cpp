@@ -9,13 +9,15 @@ NLOHMANN_JSON_SERIALIZE_ENUM(Backend, {{Backend::automatic, "auto"},
 NLOHMANN_JSON_SERIALIZE_ENUM(NetMode, {{NetMode::none, "none"}, {NetMode::user, "user"}})
 
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(VmSpec, index, name, image_url, image_format, virtual_bytes, cache,
-                                   cache_writable, driver, guest, ready, net, kernel_args, hostname, ssh_key,
+                                   cache_writable, quota, whole_copy, driver, guest, ready, net, kernel_args, hostname, ssh_key,
                                    user_data)
 
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(InspectImage, url)
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(ProbeEnvironment, qemu, accel, machine, backend)
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(FindCache, request)
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(VerifyCache, cache, image_url, full)
+NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(OpenColdCache, image_url, kept_folder, new_file, quota, granularity, sample,
+                                   reject)
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(OpenNodeFolder, node_dir)
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(KeepRecord, journal)
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(Describe, backend, node_dir, vm)
@@ -37,12 +39,12 @@ NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(Reply, id, ok, status, message, result)
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(Progress, id, text, fraction)
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(VmPrepared, index, pid, t_prepare, t_spawn, ssh_port, serial_log)
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(VmRunning, index, t_running)
-NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(VmReady, index, t_ready, t_first_read, ready_by)
+NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(VmReady, index, t_ready, ready_by)
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(VmFailed, index, t_failed, reason, timed_out, last_lines, kept_log)
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(VmExited, index, t_exited, how)
-NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(VmStats, hits, misses, bytes_hit, bytes_miss, bytes_filled,
-                                   guest_read_bytes, cpu_s, rss_bytes)
-NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(VmStopped, index, t_stopped, stats)
+NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(VmStats, t_first_read, hits, misses, bytes_hit, bytes_miss, bytes_filled,
+                                   bytes_read, cpu_s, rss_bytes)
+NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(VmStopped, index, t_stopped, stats, cache_closed)
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(CommandExited, exit_status)
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(Interrupted, signal)
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(LogLine, level, text)

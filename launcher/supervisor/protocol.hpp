@@ -38,7 +38,9 @@ struct VmSpec {
   Bytes virtual_bytes = 0;
   std::string
       cache;  ///< the boot cache's file; empty: none. May still be arriving: its metadata must be there.
-  bool cache_writable = false;  ///< --cache cold: this VM fills it
+  bool cache_writable = false;  ///< --cache cold: this VM fills it, its file to `quota` bytes at the most
+  Bytes quota = 0;
+  bool whole_copy = false;      ///< image_url is this node's own copy of the image: what it serves is a hit
   std::string driver = "auto";  ///< --driver as text (cachegen/guest/guest.hpp)
   nlohmann::json guest;         ///< to_json(GuestSpec) (cachegen/guest/guest.hpp)
   std::string ready;            ///< ReadySpec as text (cachegen/guest/ready.hpp)
@@ -160,10 +162,25 @@ struct SignalCommand {
   int number = 15;
 };
 
-/// Ends every VM (SIGKILL to QEMU: overlays are thrown away). VmStopped for each VM that was spawned and has
-/// not ended yet, then the reply. Valid at any time, also while a Prepare runs, which is then cut short.
+/// Ends every VM (SIGKILL to QEMU: overlays are thrown away; one that fills a cache and was ready gets 3 s to
+/// close it). VmStopped for each VM that was spawned and has not ended yet, then the reply. Valid at any time,
+/// also while a Prepare runs, which is then cut short.
 struct StopAll {
   static constexpr const char* kType = "stop_all";
+};
+
+/// --cache cold: the cache of this image that an earlier launch filled on this node, or a new, empty one.
+/// Reply's result: {"path": the file, "filled": whether it was there already, "keep_as": where it goes once it
+/// is filled, "rejected": one there was did not agree with the image, and was removed}.
+struct OpenColdCache {
+  static constexpr const char* kType = "open_cold_cache";
+  std::string image_url;
+  std::string kept_folder;  ///< of caches that were filled
+  std::string new_file;     ///< path of the empty cache
+  Bytes quota = 0;
+  Bytes granularity = 0;  ///< cluster size, and the unit of fills
+  bool sample = false;    ///< compare samples of a filled one with the image
+  bool reject = false;    ///< another node has found that the image is not what it was
 };
 
 /// StopAll without statistics, then the supervisor replies and ends. Closing the socket does the same.
@@ -172,7 +189,7 @@ struct Shutdown {
 };
 
 using SupervisorRequest =
-    std::variant<InspectImage, ProbeEnvironment, FindCache, VerifyCache, OpenNodeFolder, KeepRecord, Describe,
+    std::variant<InspectImage, ProbeEnvironment, FindCache, VerifyCache, OpenColdCache, OpenNodeFolder, KeepRecord, Describe,
                  Warm, Prepare, ResumeAll, RunCommand, SignalCommand, StopAll, Shutdown>;
 
 struct RequestMessage {
@@ -221,8 +238,7 @@ struct VmReady {
   static constexpr const char* kType = "vm_ready";
   int index = 0;
   std::int64_t t_ready = kNever;
-  std::int64_t t_first_read = kNever;  ///< kNever unless the driver tells
-  std::string ready_by;                ///< "serial", "agent", "ssh", "exit", "none"
+  std::string ready_by;  ///< "serial", "agent", "ssh", "exit", "none"
 };
 
 /// At most one per VM; nothing but VmStopped follows it.
@@ -246,10 +262,11 @@ struct VmExited {
 
 /// As far as the block driver can tell; kUnknown where it cannot.
 struct VmStats {
-  std::int64_t hits = kUnknown, misses = kUnknown;           ///< requests
+  std::int64_t t_first_read = kNever;
+  std::int64_t hits = kUnknown, misses = kUnknown;           ///< extents, see docs/adr/0005-driver-counters.md
   std::int64_t bytes_hit = kUnknown, bytes_miss = kUnknown;  ///< read from the cache file, from the base
   std::int64_t bytes_filled = kUnknown;                      ///< written to the cache file
-  std::int64_t guest_read_bytes = kUnknown;
+  std::int64_t bytes_read = kUnknown;                        ///< by the guest; any QEMU tells
   double cpu_s = -1;                  ///< user and system time of QEMU
   std::int64_t rss_bytes = kUnknown;  ///< highest resident size of QEMU
 };
@@ -261,6 +278,7 @@ struct VmStopped {
   int index = 0;
   std::int64_t t_stopped = kNever;
   VmStats stats;
+  bool cache_closed = false;  ///< it filled a cache, was ready, and has written all of it
 };
 
 struct CommandExited {

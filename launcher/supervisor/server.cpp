@@ -2,6 +2,7 @@
 #include "launcher/supervisor/server.hpp"
 
 #include "cachegen/support/log.hpp"
+#include "launcher/supervisor/cold_cache.hpp"
 #include "launcher/supervisor/image_requests.hpp"
 #include "launcher/supervisor/libvirt_root.hpp"
 
@@ -130,6 +131,10 @@ void Server::on(std::uint64_t id, const VerifyCache& request) {
     return verify(request,
                   [this, id](const std::string& text, double fraction) { progress(id, text, fraction); });
   });
+}
+
+void Server::on(std::uint64_t id, const OpenColdCache& request) {
+  in_background(id, [request] { return open_cold_cache(request); });
 }
 
 void Server::on(std::uint64_t id, const ProbeEnvironment& request) {

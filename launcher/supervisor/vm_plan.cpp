@@ -15,6 +15,7 @@ ChainSpec chain_of(const VmSpec& spec, const VmPlan& plan, const QemuFacts& qemu
   return {.overlay = plan.overlay,
           .cache_path = spec.cache,
           .cache_writable = spec.cache_writable,
+          .quota = spec.quota,
           .image_url = spec.image_url,
           .image_format = spec.image_format,
           .driver = resolve_driver(parse_driver(spec.driver), qemu, spec.cache_writable),

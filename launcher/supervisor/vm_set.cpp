@@ -16,6 +16,7 @@ namespace {
 
 constexpr auto kMonitorTime = std::chrono::seconds(2);  // of a living QEMU's answer to a question
 constexpr auto kResumeTime = std::chrono::seconds(30);
+constexpr auto kCloseTime = std::chrono::seconds(3);    // of one that writes the rest of a cache it filled
 constexpr auto kStubbornCreate = std::chrono::milliseconds(500);
 constexpr int kShownLines = 8;
 
@@ -71,7 +72,8 @@ struct VmSet::Vm {
   std::int64_t t_ready = kNever;
   VmStats stats;
   bool looked_at = false;  ///< by look_for_stopped(), still
-  bool killed = false;     ///< by us
+  bool killed = false;     ///< by us, or told to end
+  bool closing = false;    ///< it was ready and told to write the rest of the cache that it filled
 };
 
 /// What a worker brings back from creating a VM.
@@ -246,13 +248,18 @@ void VmSet::exited(const VmPtr& vm) {
   const Ended ended =
       at_.reaper.collect(vm->pid).value_or(Ended{.wait_status = -1, .cpu_s = -1, .rss_bytes = kUnknown});
   if (!vm->killed && vm->state != State::ended) exited_by_itself(vm, ended, t_exited);
+  const bool cache_closed = vm->spec.cache_writable && ended.wait_status == 0 &&
+                            (vm->closing || vm->state == State::ready);
   vm->state = State::ended;
   vm->ready_watch.reset();
   vm->domain.reset();
   remove_overlay(vm->plan);
   vm->stats.cpu_s = ended.cpu_s;
   vm->stats.rss_bytes = ended.rss_bytes;
-  at_.emit(VmStopped{.index = vm->spec.index, .t_stopped = t_exited, .stats = vm->stats});
+  at_.emit(VmStopped{.index = vm->spec.index,
+                     .t_stopped = t_exited,
+                     .stats = vm->stats,
+                     .cache_closed = cache_closed});
   check_progress();
 }
 
@@ -290,21 +297,30 @@ void VmSet::fail(const VmPtr& vm, const std::string& reason, bool timed_out) {
   if (vm->state != State::ended && vm->pidfd) end(vm, true);
 }
 
-void VmSet::end(const VmPtr& vm, bool with_stats) {
-  if (vm->killed || vm->state == State::ended) return;
+void VmSet::end(const VmPtr& vm, bool orderly) {
+  if (vm->state == State::ended) return;
+  if (vm->killed) {
+    if (!orderly) pidfd_kill(vm->pidfd, SIGKILL);
+    return;
+  }
   const bool ran = vm->state == State::running || vm->state == State::ready;
+  const bool close = vm->spec.cache_writable && vm->state == State::ready;
   vm->state = State::ending;
   vm->killed = true;
   vm->ready_watch.reset();
-  if (!with_stats || !ran) return pidfd_kill(vm->pidfd, SIGKILL);
+  if (!orderly || !ran) return pidfd_kill(vm->pidfd, SIGKILL);
   // A QEMU that hangs may keep its hypervisor's call for ever; the timer does not wait for that.
-  vm->timer = at_.loop.at(Deadline::after(kMonitorTime), [vm] { pidfd_kill(vm->pidfd, SIGKILL); });
-  at_.pool.submit([this, vm, domain = vm->domain] {
-    const VmStats stats = query_stats(*domain, Deadline::after(kMonitorTime));
-    at_.loop.post([vm, stats] {
+  const Deadline end_by = Deadline::after(close ? kCloseTime : kMonitorTime);
+  vm->timer = at_.loop.at(end_by, [vm] { pidfd_kill(vm->pidfd, SIGKILL); });
+  vm->closing = close;
+  at_.pool.submit([this, vm, close, end_by, domain = vm->domain] {
+    if (close) wait_for_fills(*domain, end_by);
+    const VmStats stats = query_stats(*domain, vm->spec, Deadline::after(kMonitorTime));
+    at_.loop.post([vm, stats, close] {
       vm->stats = stats;
-      pidfd_kill(vm->pidfd, SIGKILL);
+      if (!close) pidfd_kill(vm->pidfd, SIGKILL);
     });
+    if (close) quit(*domain, end_by);
   });
 }
 
@@ -346,7 +362,7 @@ bool VmSet::waits_for_ready(const Vm& vm) {
   return vm.state == State::resuming || vm.state == State::running;
 }
 
-void VmSet::stop_all(bool with_stats, std::function<void()> done) {
+void VmSet::stop_all(bool orderly, std::function<void()> done) {
   stopping_ = true;
   if (cancelled_) *cancelled_ = true;
   ready_timer_.drop();
@@ -356,7 +372,7 @@ void VmSet::stop_all(bool with_stats, std::function<void()> done) {
     if (vm->state == State::creating) {
       creating_in(vm, vm->plan.folder, Deadline::after(kStubbornCreate));  // most end by themselves at once
     } else {
-      end(vm, with_stats);
+      end(vm, orderly);
     }
   }
   check_progress();

@@ -8,8 +8,8 @@
 //        +-----------+-----------+------------+----- failed ---+
 //
 // The loop's thread owns all of it. What blocks (making files, the hypervisor's calls) runs in the pool and
-// posts its outcome. A VM ends by SIGKILL to its QEMU or by itself; both are seen at its pidfd, and only
-// there VmStopped is sent.
+// posts its outcome. A VM ends by SIGKILL to its QEMU, by QMP's quit when it filled a cache that is to be kept,
+// or by itself; all are seen at its pidfd, and only there VmStopped is sent.
 
 #include "launcher/supervisor/children.hpp"
 #include "launcher/supervisor/event_loop.hpp"
@@ -55,7 +55,8 @@ class VmSet {
   /// Resumes what is paused. VmRunning for each, then done().
   void resume_all(std::chrono::milliseconds ready_timeout, std::function<void()> done);
   /// Ends every VM, now and those still being created. VmStopped for each that was spawned, then done().
-  void stop_all(bool with_stats, std::function<void()> done);
+  /// Orderly: after its statistics were read, and after one that fills a cache and was ready has closed it.
+  void stop_all(bool orderly, std::function<void()> done);
 
   bool all_ended() const;
   /// Whether VM `index` was prepared and has not ended.
@@ -82,7 +83,7 @@ class VmSet {
   void exited(const VmPtr& vm);
   void exited_by_itself(const VmPtr& vm, const Ended& ended, std::int64_t t_exited);
   void fail(const VmPtr& vm, const std::string& reason, bool timed_out = false);
-  void end(const VmPtr& vm, bool with_stats);
+  void end(const VmPtr& vm, bool orderly);
   void timed_out();
   void look_for_stopped();
   static bool waits_for_ready(const Vm& vm);

@@ -63,8 +63,8 @@ TEST_CASE("copy on read fills a writable cache and leaves a read-only one alone"
   CHECK(blockdev_chain(chain).back()["backing"] == "cache");
   chain.cache_writable = true;
   const auto nodes = blockdev_chain(chain);
-  CHECK(nodes.back()["backing"] == "filler");
-  CHECK(node(nodes, "filler")["driver"] == "copy-on-read");
+  CHECK(nodes.back()["backing"] == "filter");
+  CHECK(node(nodes, "filter")["driver"] == "copy-on-read");
   CHECK(node(nodes, "cache")["read-only"] == false);
 }
 
@@ -87,10 +87,34 @@ TEST_CASE("an image given as a node object may bring its own format level") {
   CHECK(nodes.front()["file"]["filename"] == "/b");
 }
 
-TEST_CASE("the cache-enabled driver is asked for in vain") {
+TEST_CASE("the cache-enabled driver stands above the cache and fills only a writable one") {
   ChainSpec chain = chain_with_cache();
   chain.driver = Driver::vmicache;
-  CHECK_THROWS_WITH(blockdev_chain(chain), Catch::Contains("no vmicache driver"));
+  chain.quota = 64 * MiB;
+  auto nodes = blockdev_chain(chain);
+  CHECK(nodes.back()["backing"] == "filter");
+  CHECK(node(nodes, "filter")["file"] == "cache");
+  CHECK(node(nodes, "filter")["fill"] == false);
+  CHECK_FALSE(node(nodes, "filter").contains("quota"));
+  CHECK_FALSE(node(nodes, "filter").contains("trace"));
+  CHECK(node(nodes, "cache")["read-only"] == true);
+
+  chain.cache_writable = true;
+  chain.read_trace = "/run/t";
+  nodes = blockdev_chain(chain);
+  CHECK(node(nodes, "filter")["fill"] == true);
+  CHECK(node(nodes, "filter")["quota"] == 64 * MiB);
+  CHECK(node(nodes, "filter")["trace"] == "/run/t");
+  CHECK(node(nodes, "cache")["read-only"] == false);
+  CHECK(node(nodes, "cache-file")["cache"]["no-flush"] == true);
+}
+
+TEST_CASE("without a cache the cache-enabled driver counts what the base serves") {
+  const auto nodes = blockdev_chain(
+      {.overlay = "/o", .image_url = "/b", .image_format = "raw", .driver = Driver::vmicache});
+  CHECK(node(nodes, "filter")["file"] == "base");
+  CHECK(node(nodes, "filter")["fill"] == false);
+  CHECK(nodes.back()["backing"] == "filter");
 }
 
 TEST_CASE("the automatic driver is the best that this QEMU has") {
@@ -99,7 +123,8 @@ TEST_CASE("the automatic driver is the best that this QEMU has") {
   CHECK(resolve_driver(Driver::automatic, stock, false) == Driver::qcow2);
   CHECK(resolve_driver(Driver::automatic, stock, true) == Driver::copy_on_read);
   CHECK(resolve_driver(Driver::automatic, ours, true) == Driver::vmicache);
-  CHECK(resolve_driver(Driver::qcow2, ours, true) == Driver::qcow2);
+  CHECK(resolve_driver(Driver::qcow2, ours, false) == Driver::qcow2);
+  CHECK_THROWS_WITH(resolve_driver(Driver::qcow2, ours, true), Catch::Contains("cannot fill"));
   CHECK_THROWS_WITH(resolve_driver(Driver::vmicache, stock, false),
                     Catch::Contains("/usr/bin/q") && Catch::Contains("7.2"));
 }

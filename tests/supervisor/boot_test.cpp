@@ -30,7 +30,7 @@ TEST_CASE("VMs are prepared paused, resumed together, ready, and gone") {
   for (const VmStopped& vm : stopped) {
     CHECK(vm.stats.cpu_s > 0);
     CHECK(vm.stats.rss_bytes > 1'000'000);
-    CHECK(vm.stats.guest_read_bytes >= 32 * 1024);
+    CHECK(vm.stats.bytes_read >= 32 * 1024);
     CHECK(vm.stats.hits == kUnknown);
   }
   fixture.supervisor().shutdown(Deadline::after(std::chrono::seconds(10)));

@@ -116,7 +116,7 @@ TEST_CASE("SIGTERM to the supervisor stops the VMs in order; SIGINT and SIGHUP a
   CHECK(fixture.wait_for<VmStopped>(2).size() == 2);
   CHECK(fixture.all<Interrupted>().size() == 1);
   CHECK(fixture.all<VmFailed>().empty());
-  for (const VmStopped& vm : fixture.all<VmStopped>()) CHECK(vm.stats.guest_read_bytes > 0);
+  for (const VmStopped& vm : fixture.all<VmStopped>()) CHECK(vm.stats.bytes_read > 0);
   fixture.call(StopAll{});
 }
 

@@ -45,7 +45,7 @@ TEST_CASE("a guest that never gets ready fails with a reason, and its log is kep
              Catch::Contains("not ready") && Catch::Contains("serial:^READY") && Catch::Contains("0.50 s"));
   CHECK(failed.last_lines == "spinning");
   CHECK_THAT(read_text(failed.kept_log), Catch::Contains("spinning"));
-  CHECK(fixture.all<VmStopped>().at(0).stats.guest_read_bytes > 0);
+  CHECK(fixture.all<VmStopped>().at(0).stats.bytes_read > 0);
 }
 
 TEST_CASE("QEMU's own words are in the failure of a VM that it refuses, and the others go on") {
