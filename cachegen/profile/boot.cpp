@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-// One traced boot. QEMU starts paused; a marker read through its monitor shows which node of its trace is the
-// base; then the guest runs until it is ready and a settle time has passed. Everything lives in one temporary
-// folder, and QEMU is a child with a death signal, so that whatever ends this process ends both.
+// One traced boot. QEMU starts paused; where its own trace has to tell what the base is asked for, a marker
+// read through its monitor shows which node of that trace is the base. Then the guest runs until it is ready
+// and a settle time has passed. Everything lives in one temporary folder, and QEMU is a child with a death
+// signal, so that whatever ends this process ends both.
 #include "cachegen/profile/boot.hpp"
 
 #include "cachegen/cache/overlay.hpp"
@@ -9,6 +10,7 @@
 #include "cachegen/guest/probe.hpp"
 #include "cachegen/guest/qmp.hpp"
 #include "cachegen/guest/seed.hpp"
+#include "cachegen/profile/read_trace.hpp"
 #include "cachegen/support/log.hpp"
 #include "cachegen/support/stale.hpp"
 
@@ -40,6 +42,7 @@ struct BootFiles {
   fs::path folder;
   fs::path overlay = folder / "overlay.qcow2";
   fs::path trace = folder / "trace.log";
+  fs::path read_trace = folder / "reads.trace";  ///< of the driver vmicache
   fs::path stderr_log = folder / "qemu.stderr";
   fs::path seed{};  ///< empty: none
   VmFiles vm{.serial_log = folder / "serial.log", .qmp_socket = folder / "qmp"};
@@ -68,7 +71,8 @@ class Boot {
     try {
       // The monitor answers, the base's node is known, and the guest has started.
       connect();
-      find_base();
+      if (!spec_.driver_traces) find_base();
+      find_ssh_port();
       start_guest();
       // The guest is ready, and has had time to settle.
       wait_until_ready();
@@ -91,13 +95,15 @@ class Boot {
   void spawn_qemu() {
     const auto chain = blockdev_chain({.overlay = files_.overlay,
                                        .cache_path = spec_.cache,
+                                       .read_trace = files_.read_trace,
                                        .image_url = spec_.image.url,
                                        .image_format = spec_.image.format,
+                                       .driver = spec_.driver_traces ? Driver::vmicache : Driver::qcow2,
                                        .lock_cache = can_lock(spec_.cache),
                                        .lock_base = can_lock(spec_.image.url)});
     CommandExtras extras{.net = spec_.net,
                          .seed = files_.seed,
-                         .trace_events = boot_trace_events(),
+                         .trace_events = boot_trace_events(!spec_.driver_traces),
                          .trace_log = files_.trace};
     if (spec_.ready.needs_ssh_forward()) extras.net = Net::user;
     extras.forward_ssh = spec_.ready.needs_ssh_forward();
@@ -128,6 +134,9 @@ class Boot {
                                                "' wrote no trace of its block layer; profiling needs a QEMU "
                                                "whose trace backends include 'log'");
     }
+  }
+
+  void find_ssh_port() {
     if (!spec_.ready.needs_ssh_forward()) return;
     const int port = forwarded_port(qmp_->human_monitor("info usernet", monitor_deadline()), 22);
     if (port == 0) throw Error(ExitStatus::environment, "QEMU did not forward a port to the guest's ssh");
@@ -190,6 +199,7 @@ class Boot {
     if (spec_.ready.kind != ReadySpec::Kind::exit) {
       qmp_->execute("stop", monitor_deadline());  // waits for the requests under way
       served_requests_ = count_requests();
+      check_read_trace();
       qmp_->execute("quit", monitor_deadline());
     }
     const Deadline end = Deadline::after(kQuitPatience);
@@ -219,6 +229,17 @@ class Boot {
     return count;
   }
 
+  void check_read_trace() {
+    if (!spec_.driver_traces) return;
+    for (const json& node : qmp_->execute("query-blockstats", {{"query-nodes", true}}, monitor_deadline())) {
+      if (node.value("node-name", "") != kFilterNode) continue;
+      if (node.at("driver-specific").at("trace-dropped").get<std::uint64_t>() == 0) return;
+    }
+    throw Error(ExitStatus::environment, "the trace of reads is incomplete; is '" +
+                                             files_.folder.parent_path().string() +
+                                             "' full? set TMPDIR to a roomier folder");
+  }
+
   /// QEMU's log drops without a word what it cannot write.
   void check_trace() const {
     const std::size_t traced = trace_.requests().size();
@@ -237,8 +258,8 @@ class Boot {
 
   BootRun result() const {
     BootRun run{.requests = trace_.requests(), .ready = ready_};
-    run.base_reads.reserve(trace_.base_reads().size());
-    for (const BaseRead& read : trace_.base_reads()) {
+    run.base_reads.reserve(base_reads_.size());
+    for (const BaseRead& read : base_reads_) {
       run.base_reads.push_back(
           {.time_us = read.time_us - start_us_, .offset = read.offset, .bytes = read.bytes});
     }
@@ -344,20 +365,42 @@ class Boot {
   }
 
   void read_trace() {
-    if (!trace_file_) {
-      trace_file_.reset(open(files_.trace.c_str(), O_RDONLY | O_CLOEXEC));
-      if (!trace_file_) return;
+    read_on(trace_file_, files_.trace, [this](std::span<const char> piece) {
+      trace_.feed({piece.data(), piece.size()});
+    });
+    if (spec_.driver_traces) {
+      read_on(read_trace_file_, files_.read_trace,
+              [this](std::span<const char> piece) { read_trace_.feed(std::as_bytes(piece)); });
+    }
+    take_base_reads();
+  }
+
+  /// What has been appended to the file since the last time.
+  static void read_on(Fd& file, const fs::path& path,
+                      const std::function<void(std::span<const char>)>& feed) {
+    if (!file) {
+      file.reset(open(path.c_str(), O_RDONLY | O_CLOEXEC));
+      if (!file) return;
     }
     std::array<char, 65536> chunk;
     ssize_t n = 0;
-    while ((n = read(trace_file_.get(), chunk.data(), chunk.size())) > 0) {
-      trace_.feed({chunk.data(), static_cast<std::size_t>(n)});
+    while ((n = read(file.get(), chunk.data(), chunk.size())) > 0)
+      feed(std::span<const char>(chunk).first(static_cast<std::size_t>(n)));
+    if (n < 0) throw_errno(ExitStatus::environment, "cannot read the boot trace '" + path.string() + "'");
+  }
+
+  void take_base_reads() {
+    const auto take = [this](const BaseRead& read) {
+      base_reads_.push_back(read);
+      base_bytes_ += read.bytes;
+    };
+    const auto& extents = read_trace_.extents();
+    for (; taken_extents_ < extents.size(); ++taken_extents_) {
+      const ReadTrace::Extent& extent = extents[taken_extents_];
+      // Without a cache the base itself is below the filter, and is read for holes too.
+      if (spec_.cache.empty() || extent.source == ReadTrace::Extent::Source::base) take(extent.read);
     }
-    if (n < 0)
-      throw_errno(ExitStatus::environment, "cannot read the boot trace '" + files_.trace.string() + "'");
-    for (; counted_reads_ < trace_.base_reads().size(); ++counted_reads_) {
-      base_bytes_ += trace_.base_reads()[counted_reads_].bytes;
-    }
+    for (; taken_reads_ < trace_.base_reads().size(); ++taken_reads_) take(trace_.base_reads()[taken_reads_]);
   }
 
   const BootSpec& spec_;
@@ -368,7 +411,11 @@ class Boot {
   SerialWatch serial_;
   BootTrace trace_;
   Fd trace_file_;
-  std::size_t counted_reads_ = 0;
+  std::size_t taken_reads_ = 0;  ///< of trace_
+  ReadTrace read_trace_;
+  Fd read_trace_file_;
+  std::size_t taken_extents_ = 0;  ///< of read_trace_
+  std::vector<BaseRead> base_reads_;
   Bytes base_bytes_ = 0;
   Deadline deadline_;
   Child qemu_;  ///< behind folder_, so that QEMU has ended before its folder goes

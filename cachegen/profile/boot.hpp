@@ -22,6 +22,8 @@ struct BootSpec {
   ImageInfo image;
   fs::path cache;  ///< boot through this cache, read-only: what reaches the base is then what the cache
                    ///< misses; empty: none
+  bool driver_traces =
+      false;  ///< QEMU has the block driver vmicache: it tells what was read below the overlay
   ReadySpec ready;
   Net net = Net::none;                         ///< what `ready` needs is added
   fs::path user_data;                          ///< for the guest's cloud-init; empty: none

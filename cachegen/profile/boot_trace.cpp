@@ -67,8 +67,10 @@ constexpr std::string_view kComplete = "virtio_blk_req_complete";
 
 }  // namespace
 
-std::vector<std::string> boot_trace_events() {
-  return {std::string(kNodeRead), std::string(kGuestRead), std::string(kGuestWrite), std::string(kComplete)};
+std::vector<std::string> boot_trace_events(bool node_reads) {
+  std::vector<std::string> events{std::string(kGuestRead), std::string(kGuestWrite), std::string(kComplete)};
+  if (node_reads) events.emplace_back(kNodeRead);
+  return events;
 }
 
 TraceMarker trace_marker(Bytes image_bytes) {

@@ -29,8 +29,9 @@ struct BaseRead {
   Bytes bytes = 0;
 };
 
-/// What QEMU must trace (-trace enable=...) for BootTrace.
-std::vector<std::string> boot_trace_events();
+/// What QEMU must trace (-trace enable=...) for BootTrace: the guest's requests, and unless something else
+/// tells them, the reads of all block nodes.
+std::vector<std::string> boot_trace_events(bool node_reads);
 
 /// A read of this place and size, made on the base's node by the monitor before the guest runs, shows under
 /// which address the base's node appears in the trace.

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "cachegen/profile/profile.hpp"
 
+#include "cachegen/guest/block_chain.hpp"
 #include "cachegen/support/stale.hpp"
 
 namespace vmi {
@@ -14,6 +15,7 @@ BootProfile profile_boot(const ProfileOptions& options, const ProfileProgress& p
 
   BootSpec spec{.guest = options.guest,
                 .image = options.image,
+                .driver_traces = resolve_driver(options.driver, profile.qemu, false) == Driver::vmicache,
                 .ready = options.ready,
                 .net = options.net,
                 .user_data = options.user_data,

@@ -24,6 +24,9 @@ struct ProfileOptions {
   std::chrono::milliseconds settle = kDefaultSettle;
   int runs = 1;
   Bytes granularity = kDefaultGranularity;
+  /// Who tells what is read below the overlay. automatic: the driver vmicache where QEMU has it, else QEMU's
+  /// own trace of its block layer, as for any other driver.
+  Driver driver = Driver::automatic;
 };
 
 struct BootProfile {

@@ -8,7 +8,9 @@
 #include <algorithm>
 #include <csignal>
 #include <fstream>
+#include <iterator>
 #include <map>
+#include <set>
 
 #include <catch2/catch.hpp>
 #include <unistd.h>
@@ -24,6 +26,16 @@ ProfileOptions options_for(const fs::path& image) {
           .ready = ReadySpec::parse("serial:login: "),
           .timeout = 300s,
           .settle = 500ms};
+}
+
+/// The default-sized blocks that the working set consists of.
+std::set<Bytes> blocks(const WorkingSet& set) {
+  std::set<Bytes> all;
+  for (const WorkingExtent& extent : set.extents) {
+    for (Bytes at = extent.offset; at < extent.offset + extent.bytes; at += kDefaultGranularity)
+      all.insert(at);
+  }
+  return all;
 }
 
 Error error_of(const ProfileOptions& options, const ProfileProgress& progress = {}) {
@@ -60,6 +72,30 @@ TEST_CASE("the working set holds what firmware and boot loader read, and two pro
 
   const double ratio = static_cast<double>(set.bytes) / static_cast<double>(second.working_set.bytes);
   CHECK(ratio == Approx(1.0).margin(0.001));
+  CHECK(temp.is_empty());
+}
+
+TEST_CASE("the driver's trace and QEMU's own give the same working set") {
+  const auto image = test_image("tiny");
+  const auto qemu = test_qemu();
+  if (!image || !qemu) return;
+  const EmptyTemp temp;
+  ProfileOptions options = options_for(*image);
+  options.guest.qemu = *qemu;
+  const BootProfile by_driver = profile_boot(options);
+  options.driver = Driver::qcow2;
+  const BootProfile by_qemu = profile_boot(options);
+  CHECK(by_driver.qemu.has_vmicache);
+
+  const std::set<Bytes> one = blocks(by_driver.working_set);
+  const std::set<Bytes> other = blocks(by_qemu.working_set);
+  std::vector<Bytes> different;
+  std::ranges::set_symmetric_difference(one, other, std::back_inserter(different));
+  // As much as two boots differ by themselves.
+  CHECK(different.size() <= one.size() / 500);
+  CHECK(one.size() * kDefaultGranularity == by_driver.working_set.bytes);
+  CHECK(by_driver.runs.front().requests.front().offset ==
+        0);  // the guest's own requests are traced as before
   CHECK(temp.is_empty());
 }
 
