@@ -34,6 +34,10 @@
 /* A read of the base for more than this is filled in several parts. */
 #define MAX_FILL (1 * MiB)
 
+/* Zeroes are noted for so much at once, and for so many stretches at a time. */
+#define MAX_NOTE (32 * MiB)
+#define MAX_NOTES 1024
+
 /* The writer looks at deadlines and drained sections between such writes. */
 #define MAX_WRITE (256 * KiB)
 
@@ -149,11 +153,15 @@ VmicacheFill *vmicache_fill_begin(VmicacheQueue *q, int64_t offset,
 /* Takes @fill out of the queue. */
 static void fill_end(VmicacheQueue *q, VmicacheFill *fill)
 {
-    for (int64_t pos = fill->offset; pos < fill->offset + fill->bytes;
-         pos += q->unit) {
-        g_hash_table_remove(q->fills, unit_key(q, pos));
+    if (fill->zero) {
+        q->notes--;
+    } else {
+        for (int64_t pos = fill->offset; pos < fill->offset + fill->bytes;
+             pos += q->unit) {
+            g_hash_table_remove(q->fills, unit_key(q, pos));
+        }
+        qatomic_set(&q->queued, q->queued - fill->bytes);
     }
-    qatomic_set(&q->queued, q->queued - fill->bytes);
     vmicache_fill_unref(fill);
 }
 
@@ -195,13 +203,13 @@ static bool unit_is_zero(VmicacheQueue *q, VmicacheFill *fill, int64_t offset)
                           vmicache_unit_end(q->knowledge, offset) - offset);
 }
 
-/* Writes one run of clusters that are all data or all zeroes. */
+/* Writes one run of clusters that are all data, or all zeroes: without @buf. */
 static int coroutine_fn write_run(VmicacheQueue *q, int64_t offset,
-                                  int64_t bytes, uint8_t *buf, bool zero)
+                                  int64_t bytes, uint8_t *buf)
 {
     QEMUIOVector qiov = QEMU_IOVEC_INIT_BUF(qiov, buf, bytes);
 
-    if (zero) {
+    if (!buf) {
         return bdrv_co_pwrite_zeroes(q->bs->file, offset, bytes,
                                      BDRV_REQ_WRITE_UNCHANGED);
     }
@@ -214,25 +222,31 @@ static void coroutine_fn write_next(VmicacheQueue *q, VmicacheFill *fill)
 {
     BlockDriverState *cache = vmicache_cache_bs(q->bs);
     int64_t start = fill->written;
-    int64_t stop = MIN(fill->offset + fill->bytes, start + MAX_WRITE);
+    int64_t stop = MIN(fill->offset + fill->bytes,
+                       start + (fill->zero ? MAX_NOTE : MAX_WRITE));
     int64_t end = vmicache_unit_end(q->knowledge, start);
     int64_t worst;
     bool zero;
     int ret;
 
-    if (!wanted(q, start)) {
+    if (fill->zero) {
+        zero = true;
+        end = stop;
+    } else if (!wanted(q, start)) {
         fill->written = end;
         return;
-    }
-    zero = unit_is_zero(q, fill, start);
-    while (end < stop && wanted(q, end) && unit_is_zero(q, fill, end) == zero) {
-        end = vmicache_unit_end(q->knowledge, end);
+    } else {
+        zero = unit_is_zero(q, fill, start);
+        while (end < stop && wanted(q, end) &&
+               unit_is_zero(q, fill, end) == zero) {
+            end = vmicache_unit_end(q->knowledge, end);
+        }
     }
 
     ret = q->reclaimed ? 0 : vmicache_reclaim(cache);
     q->reclaimed = true;
     if (ret >= 0) {
-        worst = vmicache_worst_length(cache, start, end - start);
+        worst = vmicache_worst_length(cache, start, end - start, zero);
         if (worst > q->quota) {
             stop_filling(q, VMICACHE_FILL_STATE_FULL);
             return;
@@ -241,7 +255,7 @@ static void coroutine_fn write_next(VmicacheQueue *q, VmicacheFill *fill)
     }
     if (ret >= 0) {
         ret = write_run(q, start, end - start,
-                        fill->buf + start - fill->offset, zero);
+                        zero ? NULL : fill->buf + start - fill->offset);
     }
     if (ret < 0) {
         warn_report("vmicache: node '%s' stops filling its cache: %s",
@@ -250,9 +264,11 @@ static void coroutine_fn write_next(VmicacheQueue *q, VmicacheFill *fill)
         stop_filling(q, VMICACHE_FILL_STATE_FAILED);
         return;
     }
-    vmicache_now_cached(q->knowledge, start, end - start);
-    stat64_add(&q->bytes_filled, end - start);
     fill->written = end;
+    if (!fill->zero) {
+        vmicache_now_cached(q->knowledge, start, end - start);
+        stat64_add(&q->bytes_filled, end - start);
+    }
 }
 
 static void coroutine_fn writer_entry(void *opaque)
@@ -372,6 +388,43 @@ void coroutine_fn vmicache_fill_have(VmicacheQueue *q, VmicacheFill *fill,
         qemu_co_queue_restart_all(&fill->waiters);
         start_coroutine(q, edges_entry, request);
     }
+}
+
+static void note_zeroes(VmicacheQueue *q, int64_t offset, int64_t bytes)
+{
+    VmicacheFill *fill = g_new0(VmicacheFill, 1);
+
+    fill->offset = fill->written = offset;
+    fill->bytes = bytes;
+    fill->zero = fill->complete = true;
+    fill->refs = 1;
+    qemu_co_queue_init(&fill->waiters);
+    vmicache_now_noted(q->knowledge, offset, bytes);
+    q->notes++;
+    QTAILQ_INSERT_TAIL(&q->ready, fill, ready_next);
+}
+
+void vmicache_fill_zeroes(VmicacheQueue *q, int64_t offset, int64_t bytes)
+{
+    VmicacheKnowledge *k = q->knowledge;
+    /* A unit that the disk's end cuts would have to be written as data. */
+    int64_t end = MIN(vmicache_unit_end(k, offset + bytes - 1),
+                      vmicache_unit_start(k, q->length));
+    int64_t pos = vmicache_unit_start(k, offset);
+
+    while (pos < end && q->state == VMICACHE_FILL_STATE_FILLING &&
+           q->notes < MAX_NOTES) {
+        int64_t stop = pos;
+
+        while (stop < end && !(vmicache_facts(k, stop) & VMICACHE_NOTED)) {
+            stop = vmicache_unit_end(k, stop);
+        }
+        if (stop > pos) {
+            note_zeroes(q, pos, stop - pos);
+        }
+        pos = MAX(stop, vmicache_unit_end(k, pos));
+    }
+    start_writer(q);
 }
 
 bool coroutine_fn vmicache_fill_read(VmicacheFill *fill, int64_t offset,

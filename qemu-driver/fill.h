@@ -22,6 +22,7 @@ typedef struct VmicacheFill {
     int64_t have_start, have_end;
     bool complete;      /* all of @buf that the cache and zeroes do not cover */
     bool failed;        /* the base could not be read; waiters read for themselves */
+    bool zero;          /* notes that all of it is zero: no buffer, not in @fills */
     int64_t written;    /* the writer has done [offset, written) */
     int refs;           /* the queue's, and one for each reader that waits */
     CoQueue waiters;    /* readers of bytes that are not there yet */
@@ -42,6 +43,7 @@ typedef struct VmicacheQueue {
 
     VmicacheFillState state;        /* atomic: the monitor reads it */
     uint64_t queued;                /* bytes in the queue; atomic: same */
+    int notes;                      /* fills in the queue that are @zero */
     GHashTable *fills;              /* unit's number -> VmicacheFill that holds it */
     QTAILQ_HEAD(, VmicacheFill) ready;  /* complete fills, oldest first */
     bool writing;                   /* the writer's coroutine exists */
@@ -89,6 +91,12 @@ bool coroutine_fn vmicache_fill_read(VmicacheFill *fill, int64_t offset,
                                      size_t qiov_offset);
 void vmicache_fill_ref(VmicacheFill *fill);
 void vmicache_fill_unref(VmicacheFill *fill);
+
+/*
+ * Notes in the cache that the units of [offset, offset + bytes) are zero, so that
+ * nobody has to ask the base for them again. Takes no clusters but L2 tables.
+ */
+void vmicache_fill_zeroes(VmicacheQueue *q, int64_t offset, int64_t bytes);
 
 /* Drained sections: the queue keeps its bytes, and serves reads, unwritten. */
 void coroutine_fn vmicache_queue_pause(VmicacheQueue *q);

@@ -67,6 +67,11 @@ unsigned vmicache_facts(const VmicacheKnowledge *k, int64_t offset)
     return page ? page[unit % PAGE_UNITS] : 0;
 }
 
+int64_t vmicache_unit_start(const VmicacheKnowledge *k, int64_t offset)
+{
+    return QEMU_ALIGN_DOWN(offset, k->unit);
+}
+
 int64_t vmicache_unit_end(const VmicacheKnowledge *k, int64_t offset)
 {
     return MIN(QEMU_ALIGN_DOWN(offset, k->unit) + k->unit, k->length);
@@ -92,6 +97,11 @@ static void note(VmicacheKnowledge *k, int64_t offset, int64_t end,
 void vmicache_now_cached(VmicacheKnowledge *k, int64_t offset, int64_t bytes)
 {
     note(k, offset, offset + bytes, VMICACHE_UNCACHED, VMICACHE_CACHED);
+}
+
+void vmicache_now_noted(VmicacheKnowledge *k, int64_t offset, int64_t bytes)
+{
+    note(k, offset, offset + bytes, 0, VMICACHE_NOTED);
 }
 
 /* How much of [offset, end) is whole units; the disk's end cuts the last one. */

@@ -16,6 +16,7 @@ enum {
     VMICACHE_ZERO = 4,          /* all of it reads as zeroes in the base */
     VMICACHE_DATA = 8,          /* not all of it does, or nobody knows */
     VMICACHE_UNREADABLE = 16,   /* the cache cannot say: use the base */
+    VMICACHE_NOTED = 32,        /* that it is zero is in the cache, or in the queue */
 };
 
 typedef struct VmicacheKnowledge VmicacheKnowledge;
@@ -36,6 +37,12 @@ unsigned vmicache_facts(const VmicacheKnowledge *k, int64_t offset);
 
 /* All of [offset, offset + bytes), whole units, is in the cache from now on. */
 void vmicache_now_cached(VmicacheKnowledge *k, int64_t offset, int64_t bytes);
+
+/* All of [offset, offset + bytes), whole units, is noted in the cache as zero. */
+void vmicache_now_noted(VmicacheKnowledge *k, int64_t offset, int64_t bytes);
+
+/* Where the unit that holds @offset begins. */
+int64_t vmicache_unit_start(const VmicacheKnowledge *k, int64_t offset);
 
 /* Where the unit that holds @offset ends; the last one ends with the disk. */
 int64_t vmicache_unit_end(const VmicacheKnowledge *k, int64_t offset);

@@ -5,7 +5,7 @@
  *
  * Fills are written one at a time, and qcow2 has all that it allocated in the
  * file when a write returns. So before a fill the file's length is known, and
- * what the fill can add is, in clusters: its data; an L2 table for each stretch
+ * what the fill can add is, in clusters: its data, unless it is zero; an L2 table for each stretch
  * of the disk that it touches; refcount blocks for these and for themselves;
  * and, when the refcount table cannot point to these blocks, a larger table and
  * its own blocks, which qcow2 puts past all that the old table could cover
@@ -45,7 +45,7 @@ int coroutine_fn vmicache_reclaim(BlockDriverState *cache)
 }
 
 int64_t vmicache_worst_length(BlockDriverState *cache, int64_t offset,
-                              int64_t bytes)
+                              int64_t bytes, bool zero)
 {
     BDRVQcow2State *q = cache->opaque;
     int64_t length = bdrv_getlength(cache->file->bs);
@@ -58,7 +58,7 @@ int64_t vmicache_worst_length(BlockDriverState *cache, int64_t offset,
         return length;
     }
     end = DIV_ROUND_UP(length, cluster);
-    added = last / cluster - offset / cluster + 1 +
+    added = (zero ? 0 : last / cluster - offset / cluster + 1) +
             last / table_reach - offset / table_reach + 1;
     added += DIV_ROUND_UP(added, q->refcount_block_size - 1) + 1;
 

@@ -17,10 +17,10 @@ int coroutine_fn vmicache_reclaim(BlockDriverState *cache);
 
 /*
  * The longest that the file of the qcow2 node @cache could be after
- * [offset, offset + bytes) was written, bytes, given that nothing is allocated
- * past the file's end. Negative errno on failure.
+ * [offset, offset + bytes) was written, as zero clusters if @zero, bytes, given
+ * that nothing is allocated past the file's end. Negative errno on failure.
  */
 int64_t vmicache_worst_length(BlockDriverState *cache, int64_t offset,
-                              int64_t bytes);
+                              int64_t bytes, bool zero);
 
 #endif

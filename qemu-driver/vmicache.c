@@ -442,6 +442,7 @@ static int coroutine_fn read_from_source(Extent *e, uint32_t *flags)
     case SOURCE_ZERO:
         *flags = VMICACHE_TRACE_ZERO;
         qemu_iovec_memset(e->qiov, e->qiov_offset, 0, e->bytes);
+        vmicache_fill_zeroes(&s->queue, e->offset, e->bytes);
         return 0;
     case SOURCE_CACHE:
         *flags = VMICACHE_TRACE_HIT;
