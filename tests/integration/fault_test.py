@@ -196,7 +196,9 @@ class BadInput(LaunchCase):
             (3, ["no.vmic"], "--image", image("tiny"), "--cache", not_a_cache),
             (3, ["/no/such.vmic"], "--image", image("tiny"), "--cache", "/no/such.vmic"),
             (4, ["no-such-qemu"], "--image", image("tiny"), "--qemu", "no-such-qemu"),
-            (2, ["--cache", "cold"], "--image", image("tiny"), "--cache", "cold"),
+            (2, ["--driver qcow2", "cold"], "--image", image("tiny"), "--cache", "cold", "--driver", "qcow2"),
+            (2, ["cold", "shared"], "--image", image("tiny"), "--cache", "cold", "--cache-placement", "shared"),
+            (4, ["no vmicache driver"], "--image", image("tiny"), "--driver", "vmicache", "--qemu", "/usr/bin/qemu-system-x86_64"),
             (4, ["vmicache"], "--image", image("tiny"), "--cache", "none", "--driver", "vmicache"),
             (4, ["--node-dir"], "--image", image("tiny"), "--cache", "none", "--node-dir", "/proc/no"),
         ]

@@ -25,6 +25,14 @@ def image(name):
     return path
 
 
+def driver_qemu():
+    """The cache-enabled QEMU."""
+    path = pathlib.Path(os.environ.get("VMI_TEST_QEMU", IMAGES.parent / "qemu/current")) / "bin/qemu-system-x86_64"
+    if not path.exists():
+        raise AssertionError(f"{path} is missing: run qemu-driver/build")
+    return path
+
+
 def environment(**more):
     env = dict(os.environ, OMPI_MCA_rmaps_base_oversubscribe="1", OMPI_MCA_mpi_yield_when_idle="1", **more)
     if os.geteuid() == 0:
@@ -178,9 +186,14 @@ class LaunchCase(unittest.TestCase):
         return path
 
     def assert_nothing_left(self, seconds=10):
-        """No process that works for this test, no overlay, runtime folder or part of a cache."""
+        """No process that works for this test, its servers aside, no overlay, runtime folder or part of a cache."""
+        servers = {running.process.pid for running in self.running if running.process.poll() is None}
+
+        def strays(place):
+            return {pid: command for pid, command in processes_with(str(place)).items() if pid not in servers}
         for place in (self.folder, self.node_dir):
-            wait_until(lambda: not processes_with(str(place)), seconds, f"the end of {processes_with(str(place))}")
+            wait_until(lambda: not strays(place), seconds, f"the end of {strays(place)}")
+
         def leftovers():
             return [path for path in self.node_dir.rglob("*") if path.is_file() and path.parent != self.node_dir / "cache"]
         wait_until(lambda: not leftovers(), seconds, f"the removal of {leftovers()}")
