@@ -10,6 +10,10 @@
  * remembered, a byte for each unit, which is a cluster of the cache, in pages
  * that are allocated when they are first needed.
  *
+ * A cache that is filled is asked for all that it holds when it is opened: later
+ * the question would wait for qcow2's lock while the writer writes metadata, and
+ * delay a read by as long as that takes.
+ *
  * "Not in the cache" is the one fact that does not keep, as the cache fills. To
  * act on it when it is stale means to read from the base what the cache holds
  * too: the same bytes.
@@ -20,6 +24,7 @@
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
 #include "qemu/osdep.h"
+#include "block/qcow2.h"
 #include "qemu/units.h"
 #include "knowledge.h"
 
@@ -32,6 +37,7 @@
 struct VmicacheKnowledge {
     int64_t length;     /* constant */
     int64_t unit;       /* constant, a power of two */
+    bool surveyed;      /* where nothing is known, the cache holds nothing */
     uint8_t **pages;    /* of PAGE_UNITS facts each; NULL: nothing is known */
     int64_t n_pages;    /* constant */
 };
@@ -110,9 +116,10 @@ static int64_t whole_units_end(const VmicacheKnowledge *k, int64_t end)
     return end >= k->length ? k->length : QEMU_ALIGN_DOWN(end, k->unit);
 }
 
-static void coroutine_fn ask_cache(VmicacheKnowledge *k,
-                                   BlockDriverState *cache, int64_t offset,
-                                   int64_t end, Stat64 *errors)
+/* Asks for all up to @end; when it cannot say, all up to @lost is unreadable. */
+static void ask_cache(VmicacheKnowledge *k, BlockDriverState *cache,
+                      int64_t offset, int64_t end, int64_t lost,
+                      Stat64 *errors)
 {
     int64_t window = MIN(MAX(end, offset + CACHE_WINDOW), k->length);
     int64_t n = 0;
@@ -121,7 +128,7 @@ static void coroutine_fn ask_cache(VmicacheKnowledge *k,
 
     if (ret < 0 || n == 0) {
         stat64_add(errors, 1);
-        note(k, offset, offset + 1, 0, VMICACHE_UNREADABLE);
+        note(k, offset, lost, 0, VMICACHE_UNREADABLE);
     } else if (whole <= offset) {
         /* A unit in parts: the cache's own read puts them together. */
         note(k, offset, offset + 1, 0, VMICACHE_CACHED);
@@ -166,6 +173,29 @@ static void coroutine_fn ask_base(VmicacheKnowledge *k, BlockDriverState *base,
     note(k, offset, whole_units_end(k, zeroes), 0, VMICACHE_ZERO);
 }
 
+void vmicache_survey(VmicacheKnowledge *k, BlockDriverState *cache,
+                     Stat64 *errors)
+{
+    BDRVQcow2State *q = cache->opaque;
+    int64_t reach = (int64_t)q->cluster_size * q->l2_size;
+
+    for (int64_t i = 0; i < q->l1_size && i * reach < k->length; i++) {
+        int64_t end = MIN((i + 1) * reach, k->length);
+
+        if (!(q->l1_table[i] & L1E_OFFSET_MASK)) {
+            continue;
+        }
+        for (int64_t pos = i * reach; pos < end;) {
+            if (vmicache_facts(k, pos)) {
+                pos += k->unit;
+            } else {
+                ask_cache(k, cache, pos, end, end, errors);
+            }
+        }
+    }
+    k->surveyed = true;
+}
+
 void coroutine_fn vmicache_learn(VmicacheKnowledge *k, BlockDriverState *cache,
                                  int64_t offset, int64_t end, Stat64 *errors)
 {
@@ -177,8 +207,8 @@ void coroutine_fn vmicache_learn(VmicacheKnowledge *k, BlockDriverState *cache,
 
         if (facts & (VMICACHE_CACHED | VMICACHE_UNREADABLE)) {
             pos += k->unit;
-        } else if (!(facts & VMICACHE_UNCACHED)) {
-            ask_cache(k, cache, pos, end, errors);
+        } else if (!(facts & VMICACHE_UNCACHED) && !k->surveyed) {
+            ask_cache(k, cache, pos, end, pos + 1, errors);
         } else if (!(facts & (VMICACHE_ZERO | VMICACHE_DATA))) {
             ask_base(k, bdrv_cow_bs(cache), pos);
         } else {

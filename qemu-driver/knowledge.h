@@ -26,6 +26,13 @@ VmicacheKnowledge *vmicache_knowledge_new(int64_t length, int64_t unit);
 void vmicache_knowledge_free(VmicacheKnowledge *k);
 
 /*
+ * Asks the qcow2 node @cache, which nobody but the filter will write to, for all
+ * that it holds: it will not be asked again. Errors as below.
+ */
+void vmicache_survey(VmicacheKnowledge *k, BlockDriverState *cache,
+                     Stat64 *errors);
+
+/*
  * Asks @cache, and the base below it, until all units of [offset, end) are
  * known. Failures of the cache's metadata are added to @errors.
  */

@@ -189,6 +189,7 @@ static int vmicache_open_fill(BlockDriverState *bs, Error **errp)
         return ret;
     }
 
+    vmicache_survey(s->knowledge, cache, &q->cache_errors);
     q->state = VMICACHE_FILL_STATE_FILLING;
     if (bdrv_is_read_only(bs->file->bs)) {
         warn_report("vmicache: node '%s' does not fill its cache, which is "
