@@ -29,6 +29,7 @@ class ScriptDomain : public Domain {
   }
   nlohmann::json execute(const std::string& command, const nlohmann::json&, Deadline) override {
     if (command == "query-status") return {{"status", "io-error"}};
+    if (command == "quit") child_.signal(SIGTERM);
     return nlohmann::json::array();
   }
   std::function<void()> after_resume;
@@ -90,10 +91,13 @@ struct World {
     pool.close(Deadline::after(20s));
   }
 
+  bool filling = false;  ///< the VMs fill caches
+
   void prepare(int count, const std::string& ready = "serial:READY") {
     Prepare request{.failure_log_dir = folder.path() / "kept"};
     for (int i = 0; i < count; ++i) {
-      request.vms.push_back({.index = i, .name = "vm" + std::to_string(i), .ready = ready});
+      request.vms.push_back(
+          {.index = i, .name = "vm" + std::to_string(i), .cache_writable = filling, .ready = ready});
     }
     bool done = false;
     vms.prepare(
@@ -276,6 +280,24 @@ TEST_CASE("stopping while VMs are created ends those that begin and forgets thos
   CHECK(world.all<VmPrepared>().size() == world.all<VmStopped>().size());
   CHECK(world.all<VmFailed>().empty());
   CHECK(world.vms.all_ended());
+}
+
+TEST_CASE("a VM that filled a cache and was ready may close it, and one that hangs is killed") {
+  World world;
+  world.filling = true;
+  const std::string quits = "trap 'exit 0' TERM; ";
+  const std::string ready = "echo READY >>\"$1\"; ";
+  const std::string lives = "while :; do sleep 0.02; done";
+  world.hypervisor->scripts = {
+      {"vm0", quits + ready + lives}, {"vm1", "trap '' TERM; " + ready + lives}, {"vm2", quits + lives}};
+  world.prepare(3);
+  world.resume();
+  REQUIRE(world.wait_for<VmReady>(2));
+  world.stop();
+  std::map<int, bool> closed;
+  for (const VmStopped& vm : world.all<VmStopped>()) closed[vm.index] = vm.cache_closed;
+  CHECK(closed == std::map<int, bool>{{0, true}, {1, false}, {2, false}});
+  CHECK(world.all<VmFailed>().empty());
 }
 
 TEST_CASE("a VM is not prepared twice, but again once it has ended") {
