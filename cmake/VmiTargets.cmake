@@ -18,7 +18,9 @@ target_compile_options(vmi_options INTERFACE
 target_include_directories(vmi_options INTERFACE ${CMAKE_SOURCE_DIR})
 target_compile_definitions(vmi_options INTERFACE VMI_VERSION="${PROJECT_VERSION}")
 if(VMI_SANITIZE)
-  target_compile_options(vmi_options INTERFACE -fsanitize=address,undefined -fno-omit-frame-pointer)
+  # Line numbers are all that a report needs of the debug information.
+  target_compile_options(vmi_options INTERFACE
+    -fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer -g1)
   target_link_options(vmi_options INTERFACE -fsanitize=address,undefined)
 endif()
 
@@ -28,6 +30,9 @@ function(vmi_library name)
   add_library(${name} STATIC ${ARG_SOURCES})
   target_link_libraries(${name} PUBLIC vmi_options ${ARG_LIBS})
 endfunction()
+
+# What the tests with the label unit run, and nothing else: scripts/test --label unit builds this.
+add_custom_target(unit_tests)
 
 # vmi_test(NAME LABELS... SOURCES... LIBS...): one Catch2 program, registered with CTest under its labels.
 function(vmi_test name)
@@ -40,4 +45,7 @@ function(vmi_test name)
   target_link_libraries(${name} PRIVATE vmi_test_main ${ARG_LIBS})
   add_test(NAME ${name} COMMAND ${name})
   set_tests_properties(${name} PROPERTIES LABELS "${ARG_LABELS}" TIMEOUT ${ARG_TIMEOUT})
+  if("unit" IN_LIST ARG_LABELS)
+    add_dependencies(unit_tests ${name})
+  endif()
 endfunction()

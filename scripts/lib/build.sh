@@ -10,14 +10,14 @@ prepare_machine() {
     export PATH=/usr/bin:$PATH
 }
 
-# build_project PRESET [CMAKE-ARGS...]: configures when needed and builds into build/PRESET.
+# build_project PRESET [CMAKE-ARGS...]: configures when needed and builds into build/PRESET; all, or $BUILD_TARGET.
 build_project() {
     local preset=$1
     shift
     log "building (preset $preset)"
     cmake --preset "$preset" "$@" >"build-$preset.log" 2>&1 || { cat "build-$preset.log" >&2; die "cmake could not configure"; }
     rm -f "build-$preset.log"
-    cmake --build "build/$preset" -- --quiet >&2
+    cmake --build "build/$preset" --target "${BUILD_TARGET:-all}" -- --quiet >&2
 }
 
 # mpi_here: lets mpirun run as root and with more ranks than cores, which these scripts need and programs never assume.
