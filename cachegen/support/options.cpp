@@ -157,7 +157,7 @@ void OptionTable::read_config_files(Options& options) const {
     if (!file) continue;  // configuration files are optional
     std::string line;
     for (int number = 1; std::getline(file, line); ++number) {
-      const auto trim = [](std::string text) {
+      const auto trim = [](const std::string& text) {
         const std::size_t begin = text.find_first_not_of(" \t\r");
         if (begin == std::string::npos) return std::string();
         return text.substr(begin, text.find_last_not_of(" \t\r") - begin + 1);

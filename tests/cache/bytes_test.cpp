@@ -61,7 +61,7 @@ TEST_CASE("zeros are recognised wherever the other byte is") {
   std::vector<std::byte> bytes(513);
   CHECK(all_zero(bytes));
   CHECK(all_zero({}));
-  for (const std::size_t at : {0, 1, 256, 512}) {
+  for (const std::size_t at : {0U, 1U, 256U, 512U}) {
     bytes[at] = std::byte{1};
     CHECK_FALSE(all_zero(bytes));
     bytes[at] = std::byte{0};

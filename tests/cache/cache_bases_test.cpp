@@ -14,7 +14,7 @@ namespace {
 CacheSummary check_cache_of(const ImageInfo& image, const fs::path& cache_path,
                             std::vector<BootExtent> extents, Bytes cluster = kDefaultCacheCluster) {
   BaseReader base(image);
-  const CacheSummary summary = write_cache(
+  CacheSummary summary = write_cache(
       {.image = image, .extents = std::move(extents), .cluster_bytes = cluster}, base, cache_path);
   CHECK(check_is_clean(cache_path));
   CHECK(compares_equal(cache_path, image.url, image.format));
@@ -22,7 +22,7 @@ CacheSummary check_cache_of(const ImageInfo& image, const fs::path& cache_path,
   CHECK(cache.virtual_bytes() == image.virtual_bytes);
   for (const VerifyMode mode : {VerifyMode::full, VerifyMode::sample}) {
     const VerifyResult result = verify_cache(cache_path, &base, mode);
-    CHECK(result.summary() == "");
+    CHECK(result.summary().empty());
     CHECK(result.findings.empty());
     CHECK(result.compared_bytes > 0);
   }

@@ -49,7 +49,7 @@ TEST_CASE("an extent that leaves the image is refused") {
 
 TEST_CASE("parts follow each other without gaps and the reference counts cover them all") {
   for (const Bytes cluster : {Bytes{512}, Bytes{4096}, Bytes{65536}}) {
-    for (const std::uint64_t data : {0, 1, 255, 256, 257, 2000, 100000}) {
+    for (const std::uint64_t data : {0U, 1U, 255U, 256U, 257U, 2000U, 100000U}) {
       CAPTURE(cluster, data);
       const Layout layout = lay_out({3 * GiB, cluster}, 7, data);
       CHECK(layout.refcount_table == cluster);
@@ -103,7 +103,7 @@ TEST_CASE("a plan takes the longest prefix whose whole file fits, to the byte") 
     REQUIRE(std::ranges::is_sorted(sizes));
 
     std::vector<Bytes> quotas;
-    for (const std::size_t i : {0, 1, 50, 777, 1998, 1999})
+    for (const std::size_t i : {0U, 1U, 50U, 777U, 1998U, 1999U})
       quotas.insert(quotas.end(), {sizes[i] - 1, sizes[i], sizes[i] + 1});
     for (const Bytes quota : quotas) {
       CAPTURE(cluster, quota);

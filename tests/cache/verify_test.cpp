@@ -88,9 +88,9 @@ TEST_CASE("one flipped byte anywhere is found and named as what it is") {
   const Bytes l1 = be64(40);
   const Bytes l2 = be64(l1) & qcow2::kOffsetMask;
   const Bytes data = be64(l2) & qcow2::kOffsetMask;
-  const Bytes trailer = CacheFile::open(fixture.cache_path).trailer().order.size() > 0
-                            ? data + round_up(700000, 4096) + round_up(MiB + 100000, 4096) - MiB
-                            : 0;
+  const Bytes trailer = CacheFile::open(fixture.cache_path).trailer().order.empty()
+                            ? 0
+                            : data + round_up(700000, 4096) + round_up(MiB + 100000, 4096) - MiB;
   REQUIRE(refcounts < l1);
   REQUIRE(l1 < l2);
   REQUIRE(l2 < data);

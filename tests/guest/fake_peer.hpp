@@ -38,7 +38,7 @@ class FakePeer {
     listener_.reset(socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
     sockaddr_un address{};
     address.sun_family = AF_UNIX;
-    std::strcpy(address.sun_path, path().c_str());
+    path().string().copy(address.sun_path, sizeof address.sun_path - 1);
     if (bind(listener_.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address) != 0 ||
         listen(listener_.get(), 1) != 0) {
       throw_errno(ExitStatus::environment, "fake peer");

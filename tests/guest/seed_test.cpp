@@ -23,7 +23,7 @@ std::string probed(const std::string& image) {
 }  // namespace
 
 TEST_CASE("a seed is a FAT file system with the label that cloud-init looks for, whatever its size") {
-  const std::size_t size = GENERATE(0, 1, 4096, 4097, 3 * 1024 * 1024, kMostUserData);
+  const std::size_t size = GENERATE(0UL, 1UL, 4096UL, 4097UL, 3 * MiB, kMostUserData);
   CAPTURE(size);
   const std::string image =
       seed_image({.instance_id = "vm0", .hostname = "node0", .user_data = std::string(size, 'u')});

@@ -30,7 +30,7 @@ inline fs::path boot_sector(const fs::path& folder, const std::vector<unsigned c
   std::copy(code.begin(), code.end(), sector.begin());
   sector[510] = '\x55';
   sector[511] = '\xaa';
-  const fs::path path = folder / "disk.raw";
+  fs::path path = folder / "disk.raw";
   write_text_atomically(path, sector);
   return path;
 }

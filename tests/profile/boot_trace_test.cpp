@@ -87,7 +87,7 @@ TEST_CASE("requests to another disk than the one that the guest boots from are p
 TEST_CASE("the log may come in any pieces") {
   BootTrace whole(kMarker);
   whole.feed(kTrace);
-  for (const std::size_t size : {1, 7, 64}) {
+  for (const std::size_t size : {1U, 7U, 64U}) {
     BootTrace pieces(kMarker);
     for (std::size_t at = 0; at < kTrace.size(); at += size)
       pieces.feed(std::string_view(kTrace).substr(at, size));

@@ -332,7 +332,8 @@ TEST_CASE("a store that cannot be written is used all the same") {
 }
 
 TEST_CASE("the default store follows XDG_CACHE_HOME, then HOME") {
-  const std::string home = getenv("HOME") != nullptr ? getenv("HOME") : "";
+  const char* user_home = getenv("HOME");
+  const std::string home = user_home != nullptr ? user_home : "";
   const char* before = getenv("XDG_CACHE_HOME");
   const std::optional<std::string> xdg =
       before != nullptr ? std::optional<std::string>(before) : std::nullopt;

@@ -10,7 +10,7 @@ using namespace vmi::supervisor;
 
 namespace {
 
-VmPlan plan(CommandExtras extras = {}) {
+VmPlan plan(const CommandExtras& extras = {}) {
   VmPlan vm{.name = "vm & 1",
             .guest = {.qemu = "/usr/bin/qemu", .accel = Accel::tcg, .memory = 64 * MiB, .cpus = 2}};
   vm.files = {.serial_log = "/run/a,b/serial.log", .qmp_socket = "/run/a,b/qmp.sock"};

@@ -16,7 +16,7 @@ fs::path stale_folder(const fs::path& root, const std::string& name) {
   Child child = spawn({"sleep", "600"});
   const Owner owner = Owner::of(child.pid()).value();
   child.kill_and_reap();
-  const fs::path folder = root / name;
+  fs::path folder = root / name;
   fs::create_directory(folder);
   write_text_atomically(folder / "owner", owner.to_text() + "\n");
   return folder;
