@@ -202,6 +202,7 @@ void Launch::tell_desk_the_plan() {
     row.format = image.format;
     row.virtual_bytes = static_cast<std::int64_t>(image.virtual_bytes);
     row.mode = to_text(options_.cache);
+    if (options_.cache == CacheMode::cold) row.quota = static_cast<std::int64_t>(options_.quota);
     desk_->journal().image(row);
   }
 }

@@ -78,7 +78,7 @@ class ColdCache(ColdCase):
         self.assertEqual((self.attributes["driver"], self.attributes["backend"]), ("vmicache", backend))
         self.assertEqual(tables["nodes"].cache_source[0], "filled")
         self.assertEqual(tables["nodes"].payload_bytes[0], cache.stat().st_size)
-        self.assertEqual(tables["images"]["mode"][0], "cold")
+        self.assertEqual((tables["images"]["mode"][0], tables["images"]["quota"][0]), ("cold", 64 * MIB))
         self.assertGreater(unique, 20 * MIB, "a boot reads tens of MiB")
         self.assertLessEqual(served, 1.02 * unique)
         self.assertLessEqual(cache.stat().st_size, 64 * MIB)
