@@ -103,9 +103,9 @@ class DriverCase(unittest.TestCase):
         run(STOCK / "qemu-img", "create", "-q", "-f", "qcow2", "-F", "qcow2", "-b", cache, "-o", "cluster_size=64k,extended_l2=on", path)
         return path
 
-    def nodes(self, base, cache, *, cache_file=None, overlay=None, prefix="", read_only=None, **options):
+    def nodes(self, base, cache, *, cache_file=None, cache_options=None, overlay=None, prefix="", read_only=None, **options):
         """base, cache, filter and, if asked, overlay as blockdev-add wants them. base: a Base or a node; cache_file: the node below
-        the cache's qcow2, in place of its file; options: the filter's."""
+        the cache's qcow2, in place of its file; cache_options: more for the qcow2; options: the filter's."""
         if isinstance(base, Base):
             base = base.node()
         if read_only is None:
@@ -113,7 +113,7 @@ class DriverCase(unittest.TestCase):
         file = cache_file or {"driver": "file", "filename": str(cache)}
         nodes = [{**base, "node-name": f"{prefix}base", "read-only": True},
                  {"driver": "qcow2", "node-name": f"{prefix}cache", "file": {**file, "node-name": f"{prefix}cache-file"},
-                  "backing": f"{prefix}base", "read-only": read_only},
+                  "backing": f"{prefix}base", "read-only": read_only, **(cache_options or {})},
                  {"driver": "vmicache", "node-name": f"{prefix}filter", "file": f"{prefix}cache",
                   **{key.replace("_", "-"): value for key, value in options.items()}}]
         if overlay:
@@ -135,7 +135,7 @@ class DriverCase(unittest.TestCase):
     def assert_reads(self, client, content, offset, size):
         # Not assertEqual, which would print both.
         if client.pread(size, offset) != content[offset:offset + size]:
-            self.fail(f"{size} bytes at {offset} differ from the base's")
+            self.fail(f"{size} bytes at {offset} are not what they should be")
 
     def read_all(self, client, content, step=MiB):
         for offset in range(0, len(content), step):

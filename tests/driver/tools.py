@@ -73,7 +73,8 @@ def held_bytes(cache):
 
 
 class Qmp:
-    def __init__(self, path):
+    def __init__(self, path, program):
+        self.program = program
         self.socket = socket.socket(socket.AF_UNIX)
         self.socket.settimeout(DEADLINE)
         try:
@@ -87,12 +88,16 @@ class Qmp:
 
     def try_command(self, name, arguments=None):
         """The reply: a dict with 'return' or 'error'."""
-        self.lines.write(json.dumps({"execute": name, "arguments": arguments or {}}) + "\n")
-        self.lines.flush()
-        while True:
-            reply = json.loads(self.lines.readline())
-            if "event" not in reply:
-                return reply
+        try:
+            self.lines.write(json.dumps({"execute": name, "arguments": arguments or {}}) + "\n")
+            self.lines.flush()
+            while True:
+                reply = json.loads(self.lines.readline())
+                if "event" not in reply:
+                    return reply
+        except (OSError, ValueError):
+            status = self.program.process.wait(DEADLINE)
+            raise AssertionError(f"ended with {status} at {name}:\n{self.program.errors}") from None
 
     def command(self, name, arguments=None):
         reply = self.try_command(name, arguments)
@@ -140,7 +145,7 @@ class Program:
             if self.process.poll() is not None:
                 raise AssertionError(f"ended with {self.process.returncode}:\n{self.errors}")
             try:
-                return Qmp(path)
+                return Qmp(path, self)
             except OSError:
                 return None
         return wait_until(connected, f"the monitor {path}")
