@@ -29,17 +29,37 @@ static uint32_t divide(uint64_t dividend, uint32_t divisor) {
   return quotient;
 }
 
+/* The timer's count and the cycles at one moment. Of several readings the quickest counts: between the two the host may
+ * have given the processor to somebody else. */
+static uint32_t read_both(uint64_t* cycles) {
+  uint32_t count = 0;
+  uint64_t quickest = ~0ull;
+  *cycles = 0;
+  for (int i = 0; i < 8; ++i) {
+    const uint64_t before = now();
+    const uint32_t counted = LAPIC[CURRENT_COUNT];
+    const uint64_t took = now() - before;
+    if (took >= quickest) continue;
+    quickest = took;
+    count = counted;
+    *cycles = before + took / 2;
+  }
+  return count;
+}
+
 void clock_start(void) {
   LAPIC[0x3e0 / 4] = 0xb; /* divide by 1 */
-  LAPIC[INITIAL_COUNT] = 0xffffffff;
-  const uint32_t first_count = LAPIC[CURRENT_COUNT];
-  const uint64_t first = now();
+  uint64_t first = 0, last = 0;
   uint32_t ns;
   do {
-    ns = first_count - LAPIC[CURRENT_COUNT];
-  } while (ns < calibration_ns);
-  const uint32_t cycles = (uint32_t)(now() - first);
+    LAPIC[INITIAL_COUNT] = 0xffffffff;
+    const uint32_t first_count = read_both(&first);
+    while (first_count - LAPIC[CURRENT_COUNT] < calibration_ns) {
+    }
+    ns = first_count - read_both(&last);
+  } while (last - first > 1u << 31); /* held up so long that the quotients below would not fit */
   LAPIC[INITIAL_COUNT] = 0;
+  const uint32_t cycles = (uint32_t)(last - first);
   cycles_per_us = divide((uint64_t)cycles * 256000, ns);
   ns_per_cycle = divide((uint64_t)ns << 20, cycles);
 }
