@@ -13,6 +13,7 @@ examples:
   vmireport run.h5                              the table of one launch
   vmireport none.h5 cache.h5 --plot both.png    two launches side by side, with ratios, and their plot
   vmireport --recover run.h5.journal            make the record of a launch that was killed
+  vmireport one-image.h5 --plot one-image.png   what an experiment found (experiments/run)
 
 exit status: 0 done, 2 usage, 3 a file is no record, 4 environment (a package is missing, a file cannot be written)
 """
@@ -26,6 +27,7 @@ def parser(version):
     p.add_argument("--json", action="store_true", help="print the figures as JSON")
     p.add_argument("--plot", metavar="OUT.png",
                    help="draw every VM's phases and the number ready over time (.png, .pdf or .svg; up to 4 records)")
+    p.add_argument("--csv", metavar="OUT.csv", help="write a record's VMs, or an experiment's measurements, as CSV")
     p.add_argument("--recover", metavar="JOURNAL",
                    help="make the record of a launch that was killed from its journal, and report it")
     p.add_argument("--output", metavar="RUN.h5",
@@ -66,6 +68,13 @@ def run(options, libexec_folders):
         print(f"vmireport: wrote '{path}' from '{options.recover}'", file=sys.stderr)
         paths.insert(0, path)
 
+    from .experiment import is_experiment, report_experiment, write_csv
+    if any(is_experiment(path) for path in paths):
+        if len(paths) > 1:
+            raise ReportError(USAGE, "an experiment's file is reported alone; name one")
+        report_experiment(paths[0], options)
+        return 0
+
     from .record import labels, load
     from .summary import summarise
     records = [load(path) for path in paths]
@@ -83,6 +92,10 @@ def run(options, libexec_folders):
             print("\n" + comparison(runs, labels(records)))
     sys.stdout.flush()
 
+    if options.csv:
+        if len(records) > 1:
+            raise ReportError(USAGE, "--csv takes one record")
+        write_csv(records[0].vms, options.csv)
     if options.plot:
         from .plot import plot
         plot(records, options.plot)

@@ -38,12 +38,14 @@ MOST_NODE_LABELS = 64
 def plot(records, path):
     if len(records) > MOST_RUNS:
         raise ReportError(USAGE, f"a plot shows up to {MOST_RUNS} records, not {len(records)}; plot fewer at once")
-    supported = pyplot.figure().canvas.get_supported_filetypes()
-    pyplot.close("all")
+    save(draw(records), path)
+
+
+def save(figure, path):
     ending = os.path.splitext(path)[1][1:].lower()
-    if ending not in supported:
+    if ending not in figure.canvas.get_supported_filetypes():
+        pyplot.close(figure)
         raise ReportError(USAGE, f"cannot tell the format of plot '{path}'; end its name in .png, .pdf or .svg")
-    figure = draw(records)
     try:
         figure.savefig(path, dpi=150)
     except OSError as error:

@@ -1,0 +1,78 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Reports what experiments/run measured: one HDF5 file with a table /results and the facts as attributes. Each experiment has
+a module here with text(experiment), a paragraph and a table, and draw(experiment), a figure."""
+
+import json
+from dataclasses import dataclass
+
+import h5py
+import pandas
+
+from .errors import ENVIRONMENT, UNUSABLE, USAGE, ReportError, reason_of
+
+
+@dataclass
+class Experiment:
+    path: str
+    attributes: dict
+    results: pandas.DataFrame
+
+    @property
+    def valid(self):
+        return self.results[self.results.void == 0]
+
+
+def is_experiment(path):
+    try:
+        with h5py.File(path, "r", locking=False) as file:
+            return "experiment" in file.attrs
+    except OSError:
+        return False  # load() of a record says why
+
+
+def load(path):
+    with h5py.File(path, "r", locking=False) as file:
+        if "results" not in file:
+            raise ReportError(UNUSABLE, f"'{path}' has no table 'results'; run the experiment again")
+        frame = pandas.DataFrame(file["results"][:])
+        attributes = {name: value.item() if hasattr(value, "item") else value for name, value in file.attrs.items()}
+    for column in frame.select_dtypes(object):
+        frame[column] = frame[column].str.decode("utf-8")
+    return Experiment(path, attributes, frame)
+
+
+def report_experiment(path, options):
+    from . import one_image
+    reports = {"one-image": one_image}
+    experiment = load(path)
+    name = experiment.attributes["experiment"]
+    if name not in reports:
+        raise ReportError(UNUSABLE, f"'{path}' is of an experiment '{name}' that this vmireport does not know")
+    if options.json:
+        print(json.dumps({"attributes": experiment.attributes, "results": json.loads(experiment.results.to_json(orient="records"))}, indent=2))
+    else:
+        print(reports[name].text(experiment))
+        print("\n" + conditions(experiment))
+    if options.csv:
+        write_csv(experiment.results, options.csv)
+    if options.plot:
+        from .plot import save
+        save(reports[name].draw(experiment), options.plot)
+
+
+def write_csv(frame, path):
+    if not path.endswith(".csv"):
+        raise ReportError(USAGE, f"'{path}' does not end in .csv")
+    try:
+        frame.to_csv(path, index=False)
+    except OSError as error:
+        raise ReportError(ENVIRONMENT, f"cannot write '{path}': {reason_of(error)}") from error
+
+
+def conditions(experiment):
+    """What must be known to judge the figures."""
+    a, results = experiment.attributes, experiment.results
+    void = int((results.void == 1).sum())
+    return (f"Conditions: {a['cpus']} processors ({a['cpu']}), {a['qemu_version'].split('(')[0].strip()}, {a['mpi_library']}; "
+            f"{len(results)} measurements, the machine's processors busy for {100 * results.cpu_share.median():.0f} % of the time in the median, "
+            f"{100 * results.cpu_share.max():.0f} % at most; {void} void (over {100 * a['most_cpu_share']:.0f} %). Made by: {a['command']}")

@@ -1,0 +1,112 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the experiments stand on: programs, the cluster in a box, and what the machine's processors did meanwhile."""
+import os
+import pathlib
+import subprocess
+import threading
+import time
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+BIN = pathlib.Path(os.environ.get("VMI_TEST_BIN", ROOT / "build/release/bin"))
+CLUSTER = ROOT / "experiments/cluster"
+VMIREPORT = BIN / "vmireport"
+
+
+class ExperimentError(Exception):
+    """Its message names the thing, the reason and the remedy."""
+
+
+def check_machine():
+    if os.geteuid() != 0:
+        raise ExperimentError("network namespaces need root: run it with sudo")
+    for program in ("vmilaunch", "vmicache", "vmireport", "replay-trace", "replay.elf"):
+        if not (BIN / program).exists():
+            raise ExperimentError(f"{BIN / program} is missing: cmake --preset release && cmake --build build/release")
+
+
+def say(text):
+    print(f"experiments/run: {text}", flush=True)
+
+
+class Box:
+    """A cluster of `nodes` with links of `rate` (as tc has it) whose storage node serves `images`; a context manager."""
+
+    def __init__(self, nodes, rate, images=(), options=()):
+        self.name = f"x{os.getpid()}"
+        self.nodes, self.rate = nodes, rate
+        self.up_options = ["--nodes", nodes, "--rate", rate, *(word for image in images for word in ("--image", image)), *options]
+
+    def __enter__(self):
+        self.cluster("up", *self.up_options)
+        self.measured_mbit = float(self.cluster("rate"))
+        return self
+
+    def __exit__(self, *_):
+        self.cluster("down")
+
+    def cluster(self, command, *words):
+        try:
+            return subprocess.run([CLUSTER, command, "--name", self.name, *map(str, words)], check=True, stdout=subprocess.PIPE, text=True).stdout
+        except subprocess.CalledProcessError as error:
+            raise ExperimentError(f"experiments/cluster {command} failed with status {error.returncode}") from error
+
+    def url(self, image):
+        return f"nbd://10.77.255.1/{pathlib.Path(image).name}"
+
+    def served_bytes(self):
+        return int(self.cluster("served"))
+
+    def _caches(self):
+        return list(pathlib.Path(f"/dev/shm/vmi-cluster-{self.name}").glob("node*/cache/*"))
+
+    def nodes_with_cache(self):
+        return len({path.parent for path in self._caches()})
+
+    def forget_caches(self):
+        """Empties the nodes' own storage."""
+        for path in self._caches():
+            path.unlink()
+
+    def mpirun(self, ranks, words, log, timeout):
+        """Runs the words on the first `ranks` nodes, one rank each; the exit status. The output goes to the file `log`."""
+        command = [CLUSTER, "run", "--name", self.name, "--", "mpirun", "-n", ranks, *words]
+        with open(log, "wb") as out:
+            process = subprocess.Popen([str(word) for word in command], stdin=subprocess.DEVNULL, stdout=out, stderr=subprocess.STDOUT)
+            try:
+                return process.wait(timeout)
+            except subprocess.TimeoutExpired as error:
+                raise ExperimentError(f"'{' '.join(map(str, words[:3]))} ...' did not end within {timeout:.0f} s; see {log}") from error
+            finally:
+                if process.poll() is None:
+                    process.kill()
+                    process.wait()
+
+
+class CpuMeter:
+    """Samples how busy this machine's processors are; a context manager."""
+
+    def __enter__(self):
+        self.samples = []
+        self.end = threading.Event()
+        self.thread = threading.Thread(target=self._sample)
+        self.thread.start()
+        return self
+
+    def __exit__(self, *_):
+        self.end.set()
+        self.thread.join()
+
+    def _sample(self):
+        while True:
+            with open("/proc/stat", encoding="ascii") as file:
+                ticks = [int(word) for word in file.readline().split()[1:9]]
+            self.samples.append((time.time(), sum(ticks) - ticks[3] - ticks[4], sum(ticks)))
+            if self.end.wait(0.25):
+                return
+
+    def share(self, begin, end):
+        """The mean share of all processors' time that was used between two times (seconds since 1970)."""
+        inside = [sample for sample in self.samples if begin - 0.3 <= sample[0] <= end + 0.3]
+        if len(inside) < 2 or inside[-1][2] == inside[0][2]:
+            return float("nan")
+        return (inside[-1][1] - inside[0][1]) / (inside[-1][2] - inside[0][2])

@@ -1,0 +1,61 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The command experiments/run."""
+import argparse
+import pathlib
+import shlex
+import subprocess
+import sys
+import time
+
+from . import one_image
+from .box import ExperimentError, VMIREPORT, check_machine
+from .results import Results
+
+EXPERIMENTS = {"one-image": one_image}
+
+
+def parser():
+    names = "\n".join(f"  {name:12} {module.__doc__.splitlines()[0]}" for name, module in EXPERIMENTS.items())
+    p = argparse.ArgumentParser(
+        prog="experiments/run", allow_abbrev=False, formatter_class=argparse.RawDescriptionHelpFormatter,
+        description="Runs experiments, and writes DIR/NAME.h5, NAME.csv, NAME.png and NAME.txt for each.", epilog=f"experiments:\n{names}")
+    p.add_argument("names", metavar="NAME", nargs="+", choices=[*EXPERIMENTS, "all"], help="which; all of them: all")
+    size = p.add_mutually_exclusive_group()
+    size.add_argument("--quick", action="store_true", help="a few small points, within minutes (the default)")
+    size.add_argument("--full", action="store_true", help="the points of the evaluation, an hour and more")
+    p.add_argument("--out", metavar="DIR", type=pathlib.Path, default=pathlib.Path("build/experiments"),
+                   help="where to [build/experiments]; what it holds already is not measured again")
+    p.add_argument("--dilation", type=float, default=15, metavar="F",
+                   help="how much slower guests compute here than with KVM; link rates stand for F times as much. Only recorded [15]")
+    p.add_argument("--most-cpu", type=float, default=0.85, metavar="SHARE",
+                   help="a measurement during which more of this machine's processors was busy is void [0.85]")
+    return p
+
+
+def main(argv):
+    options = parser().parse_args(argv)
+    names = list(EXPERIMENTS) if "all" in options.names else options.names
+    try:
+        check_machine()
+        for name in names:
+            run(name, options)
+    except ExperimentError as error:
+        print(f"experiments/run: error: {error}", file=sys.stderr)
+        return 4
+    except KeyboardInterrupt:
+        return 130
+    return 0
+
+
+def run(name, options):
+    begin = time.monotonic()
+    folder = options.out.resolve() / ("full" if options.full else "quick") / name
+    folder.mkdir(parents=True, exist_ok=True)
+    results = Results(name, folder, options.most_cpu, command="experiments/run " + shlex.join(sys.argv[1:]), dilation=options.dilation)
+    EXPERIMENTS[name].run(results, folder, options.full)
+    results.save()
+    text = subprocess.run([VMIREPORT, results.path, "--csv", folder / f"{name}.csv", "--plot", folder / f"{name}.png"],
+                          check=True, stdout=subprocess.PIPE, text=True).stdout
+    (folder / f"{name}.txt").write_text(text)
+    print(text)
+    print(f"experiments/run: {name} took {time.monotonic() - begin:.0f} s; see {folder}", file=sys.stderr)

@@ -1,0 +1,77 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What an experiment measured: rows that are kept as they come (points.jsonl), so that one that was cut off goes on where it
+was, and at the end one HDF5 file: the table /results, its units, and the machine's facts as root attributes."""
+import json
+import os
+import platform
+import re
+import subprocess
+
+import h5py
+import numpy
+
+from .box import BIN, say
+SHOWN = 5  # columns of a row, the first ones, that are told while an experiment runs
+
+
+class Results:
+    """`most_cpu`: share of all processors above which they, not the links, may have decided."""
+
+    def __init__(self, name, folder, most_cpu, **attributes):
+        self.most_cpu = most_cpu
+        self.path = folder / f"{name}.h5"
+        self.journal = folder / "points.jsonl"
+        self.rows = [json.loads(line) for line in self.journal.read_text().splitlines()] if self.journal.exists() else []
+        self.attributes = {"experiment": name, "schema_version": 1, "most_cpu_share": most_cpu, **machine_facts(), **attributes}
+
+    def has(self, **point):
+        """Was this measured already, and not void?"""
+        return any(not row["void"] and all(row[key] == value for key, value in point.items()) for row in self.rows)
+
+    def add(self, row, cpu_share):
+        """`row`: values by column; text, int or float. A run that needed too much of the machine is void."""
+        row = {**row, "cpu_share": cpu_share, "void": int(not cpu_share <= self.most_cpu)}
+        self.rows.append(row)
+        with self.journal.open("a") as file:
+            file.write(json.dumps(row) + "\n")
+            file.flush()
+            os.fsync(file.fileno())
+        shown = ", ".join(f"{key} {value:.4g}" if isinstance(value, float) else f"{key} {value}" for key, value in list(row.items())[:SHOWN])
+        say(f"{shown}; processors busy {cpu_share:.0%}{' (VOID)' if row['void'] else ''}")
+
+    def save(self):
+        columns = list(dict.fromkeys(key for row in self.rows for key in row))
+        kinds = {key: next(type(row[key]) for row in self.rows if key in row) for key in columns}
+        for key in columns:
+            if kinds[key] is int and any(isinstance(row.get(key, 0.0), float) for row in self.rows):
+                kinds[key] = float
+        missing = {str: "", int: -1, float: float("nan")}
+        width = {key: max(1, *(len(str(row.get(key, "")).encode()) for row in self.rows)) for key in columns}
+        dtype = [(key, h5py.string_dtype("utf-8", width[key]) if kinds[key] is str else {int: "<i8", float: "<f8"}[kinds[key]])
+                 for key in columns]
+        table = numpy.array([tuple(row.get(key, missing[kinds[key]]) for key in columns) for row in self.rows], dtype=dtype)
+        with h5py.File(self.path, "w") as file:
+            for key, value in self.attributes.items():
+                file.attrs[key] = value
+            dataset = file.create_dataset("results", data=table, chunks=True, compression="gzip", shuffle=True)
+            dataset.attrs["units"] = [unit_of(key, kinds[key]) for key in columns]
+
+
+def unit_of(column, kind):
+    for ending, unit in (("_s", "s"), ("_bytes", "bytes"), ("_mbit", "Mbit/s")):
+        if column.endswith(ending):
+            return unit
+    return "" if kind is str else "1"
+
+
+def machine_facts():
+    with open("/proc/cpuinfo", encoding="utf-8") as file:
+        model = re.search(r"model name\s*: (.*)", file.read())
+    return {"cpu": model.group(1) if model else platform.machine(), "cpus": os.cpu_count(), "kernel": platform.release(),
+            "memory_bytes": os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"),
+            "qemu_version": first_line("qemu-system-x86_64", "--version"), "mpi_library": first_line("mpirun", "--version"),
+            "program_version": first_line(BIN / "vmilaunch", "--version")}
+
+
+def first_line(*command):
+    return subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True).stdout.splitlines()[0]

@@ -1,0 +1,53 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: Apache-2.0
+"""experiments/run: an experiment from its machine to its report."""
+import os
+import pathlib
+import unittest
+
+import h5py
+import pandas
+
+from harness import BIN, LaunchCase
+
+RUN = pathlib.Path(__file__).resolve().parents[2] / "experiments/run"
+
+
+@unittest.skipUnless(os.geteuid() == 0, "network namespaces need root")
+class Experiments(LaunchCase):
+    def experiment(self, name):
+        """Runs it quickly, on a machine that may be busy; its result file's folder and what was said."""
+        out = self.run_command([RUN, name, "--quick", "--most-cpu", "1.1", "--out", self.folder / "out"])
+        folder = self.folder / "out/quick" / name
+        for ending in ("h5", "csv", "png", "txt"):
+            self.assertGreater((folder / f"{name}.{ending}").stat().st_size, 0, ending)
+        return folder, out
+
+    def test_one_image_takes_the_load_off_the_storage_node_and_is_not_measured_twice(self):
+        folder, _ = self.experiment("one-image")
+        results = pandas.read_csv(folder / "one-image.csv")
+        self.assertEqual(set(results.arm) & {"plain", "full", "sent", "held"}, {"plain", "full", "sent", "held"})
+        served = results[results.nodes == results.nodes.max()].set_index("arm").served_bytes
+        self.assertLess(served["sent"], 0.01 * served["plain"])
+        with h5py.File(folder / "one-image.h5") as file:
+            self.assertEqual(len(file["results"]), len(results))
+            self.assertEqual(len(file["results"].attrs["units"]), len(results.columns))
+            for attribute in ("dilation", "trace", "think_factor", "cpu", "qemu_version", "command"):
+                self.assertIn(attribute, file.attrs)
+        self.assertIn("plain over cache sent", (folder / "one-image.txt").read_text())
+
+        _, again = self.experiment("one-image")
+        self.assertNotIn("processors busy ", again.split("Conditions:")[0])
+        self.assertEqual(len(pandas.read_csv(folder / "one-image.csv")), len(results))
+
+    def test_vmireport_says_what_is_wrong_with_a_result_file(self):
+        path = self.folder / "other.h5"
+        with h5py.File(path, "w") as file:
+            file.attrs["experiment"] = "unheard-of"
+            file["results"] = [1]
+        self.assertIn("unheard-of", self.run_command([BIN / "vmireport", path], expect=3))
+        self.assertIn("alone", self.run_command([BIN / "vmireport", path, path], expect=2))
+
+
+if __name__ == "__main__":
+    unittest.main(verbosity=2)
