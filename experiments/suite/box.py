@@ -12,6 +12,12 @@ CLUSTER = ROOT / "experiments/cluster"
 VMIREPORT = BIN / "vmireport"
 
 
+def qemu():
+    """$VMI_QEMU, else the QEMU with the cache driver where qemu-driver/build made it, else the distribution's."""
+    built = pathlib.Path(os.environ.get("XDG_CACHE_HOME", pathlib.Path.home() / ".cache")) / "vmilaunch-build/qemu/current/bin/qemu-system-x86_64"
+    return os.environ.get("VMI_QEMU") or (str(built) if built.exists() else "qemu-system-x86_64")
+
+
 class ExperimentError(Exception):
     """Its message names the thing, the reason and the remedy."""
 

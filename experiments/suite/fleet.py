@@ -6,7 +6,7 @@ import time
 import h5py
 import pandas
 
-from .box import BIN, CpuMeter, ExperimentError
+from .box import BIN, CpuMeter, ExperimentError, qemu
 
 
 def launch(box, boot, nodes, options, record, think=1.0, backend="qemu", vms=None, timeout=None, notes=None, local=False):
@@ -16,7 +16,7 @@ def launch(box, boot, nodes, options, record, think=1.0, backend="qemu", vms=Non
     Returns (row of Results, share of the processors that was used).
     """
     timeout = timeout or 120 + 2 * boot.think_s * think
-    words = [BIN / "vmilaunch", "--image", boot.image if local else box.url(boot.image), "--vms", vms or nodes, *options, "--machine", "microvm", "--memory", "32M",
+    words = [BIN / "vmilaunch", "--image", boot.image if local else box.url(boot.image), "--vms", vms or nodes, *options, "--qemu", qemu(), "--machine", "microvm", "--memory", "32M",
              "--accel", "tcg", "--backend", backend, "--kernel", BIN / "replay.elf", "--initrd", boot.trace, "--append", f"think={think:g}",
              "--ready", f"serial:REPLAY-DONE .*full={boot.full}", "--timeout", f"{timeout:.0f}s", "--output", record]
     for key, value in {"link": box.rate, "trace": boot.name, "think": think, **(notes or {})}.items():
@@ -47,4 +47,5 @@ def measured(record):
     return {"start": start, "last_ready_s": float(vms.t_ready.max()), "median_ready_s": float(vms.t_ready.median()),
             "last_receiver_ready_s": float(received.t_ready.max()), "last_boot_s": float((vms.t_ready - vms.t_running).max()),
             "median_boot_s": float((vms.t_ready - vms.t_running).median()), "distribute_s": float(took.get("distribute", float("nan"))),
-            "wire_bytes": int(nodes.wire_bytes[nodes.wire_bytes >= 0].sum()), "qemu_cpu_s": float(vms.cpu_s.median())}
+            "wire_bytes": int(nodes.wire_bytes[nodes.wire_bytes >= 0].sum()), "qemu_cpu_s": float(vms.cpu_s.median()), "rss_bytes": int(vms.rss_bytes.median()),
+            "missed_bytes": int(vms.bytes_miss.sum()) if (vms.bytes_miss >= 0).all() else -1}

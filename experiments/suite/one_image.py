@@ -8,7 +8,7 @@ import dataclasses
 import os
 import subprocess
 
-from .box import BIN, Box, say
+from .box import BIN, Box, qemu, say
 from .fleet import launch
 from .inputs import boot_of
 
@@ -22,7 +22,7 @@ class Plan:
     repeats: int
 
 
-QUICK = Plan("tiny", [1, 2, 8], [100], 0.5, 1)
+QUICK = Plan("tiny", [1, 2, 4], [100], 0.5, 1)
 FULL = Plan("debian", [1, 2, 4, 16, 64], [50, 500], 1.0, 3)
 LONG_S = 600  # an arm that takes longer runs once
 
@@ -31,7 +31,7 @@ ARMS = {
     "plain": lambda boot: ["--cache", "none"],
     "full": lambda boot: ["--cache", "full"],
     "cold stock": lambda boot: ["--cache", "cold", "--driver", "copy-on-read"],
-    "cold": lambda boot: ["--cache", "cold"],
+    "cold": lambda boot: ["--cache", "cold", "--driver", "vmicache"],
     "sent": lambda boot: ["--cache", boot.cache],
     "held": lambda boot: ["--cache", boot.cache],
 }
@@ -80,10 +80,10 @@ def most_full_copies(boot):
 
 
 def usable_arms(boot):
-    """Arms whose options this vmilaunch takes."""
+    """Arms whose options this vmilaunch takes with this QEMU."""
     return [arm for arm in ARMS if arm not in ("cold", "cold stock") or accepts(boot, ARMS[arm](boot))]
 
 
 def accepts(boot, options):
-    return subprocess.run([BIN / "vmilaunch", "--image", boot.image, "--vms", "1", "--dry-run", *options], check=False,
+    return subprocess.run([BIN / "vmilaunch", "--qemu", qemu(), "--image", boot.image, "--vms", "1", "--dry-run", *options], check=False,
                           stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL).returncode == 0

@@ -10,7 +10,7 @@ import subprocess
 import h5py
 import numpy
 
-from .box import BIN, say
+from .box import BIN, qemu, say
 SHOWN = 5  # columns of a row, the first ones, that are told while an experiment runs
 
 
@@ -69,7 +69,7 @@ def machine_facts():
         model = re.search(r"model name\s*: (.*)", file.read())
     return {"cpu": model.group(1) if model else platform.machine(), "cpus": os.cpu_count(), "kernel": platform.release(),
             "memory_bytes": os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"),
-            "qemu_version": first_line("qemu-system-x86_64", "--version"), "mpi_library": first_line("mpirun", "--version"),
+            "qemu_version": first_line(qemu(), "--version"), "mpi_library": first_line("mpirun", "--version"),
             "program_version": first_line(BIN / "vmilaunch", "--version")}
 
 
