@@ -42,8 +42,8 @@ def load(path):
 
 
 def report_experiment(path, options):
-    from . import one_image
-    reports = {"one-image": one_image}
+    from . import density, distribution, one_image, working_set
+    reports = {"one-image": one_image, "distribution": distribution, "working-set": working_set, "density": density}
     experiment = load(path)
     name = experiment.attributes["experiment"]
     if name not in reports:

@@ -81,17 +81,17 @@ def _missed(warm):
 
 def draw(experiment):
     rates = sorted(experiment.results.rate_mbit.unique())
-    figure, panels = pyplot.subplots(1, len(rates), figsize=(5.2 * len(rates), 5.2), squeeze=False, sharey=True, layout="constrained")
+    figure, panels = pyplot.subplots(1, len(rates), figsize=(max(7.5, 5.2 * len(rates)), 5.4), squeeze=False, sharey=True, layout="constrained")
     for axes, rate in zip(panels[0], rates):
         _panel(axes, experiment, rate)
     panels[0][0].set_ylabel("launch until the last VM is ready [s]")
     handles = {label: handle for axes in panels[0] for handle, label in zip(*axes.get_legend_handles_labels())}
     figure.legend(handles.values(), handles.keys(), loc="upper center", ncol=2, fontsize=8, frameon=False)
-    figure.get_layout_engine().set(rect=(0, 0, 1, 0.84))
+    figure.get_layout_engine().set(rect=(0, 0, 1, 0.82))
     a = experiment.attributes
     figure.supxlabel(
-        f"Replayed boots of '{a['trace']}' ({a['trace_bytes'] / 1e6:.0f} MB, pauses {a['think_s']:.1f} s x {a['think_factor']:g}); dilation "
-        f"{a['dilation']:g}: a link of R stands for {a['dilation']:g} R. Median, least and most of the runs.", fontsize=7)
+        f"Replayed boots of '{a['trace']}' ({a['trace_bytes'] / 1e6:.0f} MB, pauses {a['think_s']:.1f} s x {a['think_factor']:g}); "
+        f"dilation {a['dilation']:g}: a link of R stands for {a['dilation']:g} R.\nMedian, least and most of the runs.", fontsize=7)
     return figure
 
 

@@ -25,7 +25,7 @@ class ExperimentError(Exception):
 def check_machine():
     if os.geteuid() != 0:
         raise ExperimentError("network namespaces need root: run it with sudo")
-    for program in ("vmilaunch", "vmicache", "vmireport", "replay-trace", "replay.elf"):
+    for program in ("vmilaunch", "vmicache", "vmireport", "replay-trace", "replay.elf", "distribution_bench"):
         if not (BIN / program).exists():
             raise ExperimentError(f"{BIN / program} is missing: cmake --preset release && cmake --build build/release")
 

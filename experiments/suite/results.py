@@ -28,9 +28,9 @@ class Results:
         """Was this measured already, and not void?"""
         return any(not row["void"] and all(row[key] == value for key, value in point.items()) for row in self.rows)
 
-    def add(self, row, cpu_share):
-        """`row`: values by column; text, int or float. A run that needed too much of the machine is void."""
-        row = {**row, "cpu_share": cpu_share, "void": int(not cpu_share <= self.most_cpu)}
+    def add(self, row, cpu_share, timed=True):
+        """`row`: values by column; text, int or float. A timed run that needed too much of the machine is void."""
+        row = {**row, "cpu_share": cpu_share, "void": int(timed and not cpu_share <= self.most_cpu)}
         self.rows.append(row)
         with self.journal.open("a") as file:
             file.write(json.dumps(row) + "\n")

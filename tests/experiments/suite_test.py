@@ -40,6 +40,27 @@ class Experiments(LaunchCase):
         self.assertNotIn("processors busy ", again.split("Conditions:")[0])
         self.assertEqual(len(pandas.read_csv(folder / "one-image.csv")), len(results))
 
+    def test_distribution_compares_ours_with_what_mpi_and_a_server_do(self):
+        folder, _ = self.experiment("distribution")
+        results = pandas.read_csv(folder / "distribution.csv")
+        for _, point in results.groupby(["nodes", "rate_mbit", "size_bytes"]):
+            self.assertEqual(sorted(point.scheme), ["MPI_Bcast", "MPI_Bcast tuned", "ours", "read by each"])
+            self.assertTrue((point.time_s > 0).all())
+
+    def test_density_sees_the_memory_of_vms_of_both_backends(self):
+        folder, _ = self.experiment("density")
+        results = pandas.read_csv(folder / "density.csv")
+        self.assertEqual(set(results.backend), {"qemu", "libvirt"})
+        self.assertTrue((results.vm_pss_bytes > 2**22).all())
+        self.assertTrue((results.launcher_pss_bytes > 2**20).all())
+
+    def test_working_set_finds_what_every_boot_reads(self):
+        folder, _ = self.experiment("working-set")
+        results = pandas.read_csv(folder / "working-set.csv")
+        self.assertEqual(list(results.boot), [0, 1, 2])
+        self.assertTrue((results.common_bytes <= results.unique_bytes).all() and (results.unique_bytes <= results.union_bytes).all())
+        self.assertTrue((results.common_bytes > 2**24).all())
+
     def test_vmireport_says_what_is_wrong_with_a_result_file(self):
         path = self.folder / "other.h5"
         with h5py.File(path, "w") as file:

@@ -1,0 +1,71 @@
+# SPDX-License-Identifier: Apache-2.0
+"""distribution alone: ours, MPI_Bcast, tuned MPI_Bcast, and every node reading for itself, against the link's limit
+
+distribution_bench (experiments/bench/distribution) does the first three; what every node reads for itself comes from the
+storage node's NBD server. The payload does not compress.
+"""
+import json
+import os
+import re
+import time
+
+from .box import BIN, Box, CpuMeter, ExperimentError
+
+MIB = 2**20
+# (nodes, Mbit/s, bytes)
+QUICK = [(4, 200, 16 * MIB), (8, 200, 16 * MIB)]
+FULL = [(8, 1000, 16 * MIB), (8, 1000, 64 * MIB), (8, 1000, 256 * MIB), (16, 200, 64 * MIB), (32, 100, 64 * MIB), (64, 50, 16 * MIB), (64, 50, 64 * MIB)]
+TUNED = ["--mca", "coll_tuned_use_dynamic_rules", 1, "--mca", "coll_tuned_bcast_algorithm", 3, "--mca", "coll_tuned_bcast_algorithm_segmentsize", 131072]
+SCHEMES = {"ours": ([], "automatic"), "MPI_Bcast": ([], "bcast"), "MPI_Bcast tuned": (TUNED, "bcast")}
+
+
+def run(results, folder, full):
+    repeats = 3 if full else 1
+    for nodes, rate, size in FULL if full else QUICK:
+        point = {"nodes": nodes, "rate_mbit": rate, "size_bytes": size}
+        todo = [(scheme, repeat) for repeat in range(repeats) for scheme in [*SCHEMES, "read by each"]
+                if not results.has(**point, scheme=scheme, repeat=repeat)]
+        if not todo:
+            continue
+        payload = folder / "payload"
+        payload.write_bytes(os.urandom(size))
+        try:
+            with Box(nodes, f"{rate}mbit", [payload]) as box:
+                for scheme, repeat in todo:
+                    measure(results, folder, box, point, scheme, repeat)
+        finally:
+            payload.unlink()
+
+
+def measure(results, folder, box, point, scheme, repeat):
+    limit_s = 8e-6 * point["size_bytes"] / box.measured_mbit
+    log = folder / "run.log"
+    begin = time.time()
+    with CpuMeter() as meter:
+        work = read_by_each if scheme == "read by each" else bench
+        row = work(box, point, scheme, log, patience=60 + 20 * limit_s * (point["nodes"] if scheme == "read by each" else 1))
+    row = {**point, "scheme": scheme, "time_s": row["time_s"], "repeat": repeat, **row, "measured_mbit": box.measured_mbit}
+    row["limit_s"] = 8e-6 * row["wire_bytes"] / box.measured_mbit
+    row["ratio"] = row["time_s"] / row["limit_s"]
+    results.add(row, meter.share(begin, time.time()))
+
+
+def bench(box, point, scheme, log, patience):
+    options, name = SCHEMES[scheme]
+    output = log.with_suffix(".json")
+    status = box.mpirun(point["nodes"], [*options, BIN / "distribution_bench", "--interface", "eth0", "--size", point["size_bytes"],
+                                         "--schemes", name, "--repeat", 1, "--timeout", f"{patience:.0f}s", "--json", output], log, patience + 60)
+    if status != 0:
+        raise ExperimentError(f"distribution_bench ended with status {status}; see {log}")
+    found = json.loads(output.read_text())["runs"][0]
+    return {"time_s": found["seconds"], "wire_bytes": found["wire_bytes"], "used": found["used"]}
+
+
+def read_by_each(box, point, _, log, patience):
+    """From the first node's start to the last one's end."""
+    script = f"date +BEGIN%s.%N; nbdcopy {box.url('payload')} null: && date +END%s.%N"
+    status = box.mpirun(point["nodes"], ["sh", "-c", script], log, patience + 60)
+    times = {word: [float(at) for at in re.findall(rf"{word}([\d.]+)", log.read_text())] for word in ("BEGIN", "END")}
+    if status != 0 or len(times["END"]) != point["nodes"]:
+        raise ExperimentError(f"reading by NBD ended with status {status}; see {log}")
+    return {"time_s": max(times["END"]) - min(times["BEGIN"]), "wire_bytes": point["size_bytes"], "used": "NBD"}
