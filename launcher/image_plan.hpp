@@ -29,7 +29,8 @@ struct ImagePlan {
   fs::path local;  ///< the payload as this rank's VMs open it; not told, found by each node
 
   // --cache cold; not told, found by each node.
-  int filler = -1;   ///< index of the node's VM that fills `local`, which no other VM then opens; -1: it is full
+  int filler =
+      -1;  ///< index of the node's VM that fills `local`, which no other VM then opens; -1: it is full
   fs::path keep_as;  ///< where `local` goes once it is filled
 };
 

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-// --cache cold: no profile and nothing to distribute. Each node's first VM of an image boots on an empty cache
-// that fills with what it reads; the node's other VMs read the image itself, since a file that is written has
-// one user (qcow2's image lock). When the launch ends, the filled cache stays on the node for the next one.
+// --cache cold: no profile and nothing to distribute. Each node's first VM of an image boots on an empty
+// cache that fills with what it reads; the node's other VMs read the image itself, since a file that is
+// written has one user (qcow2's image lock). When the launch ends, the filled cache stays on the node for the
+// next one.
 #include "launcher/desk.hpp"
 #include "launcher/launch.hpp"
 #include "launcher/mpi/collective.hpp"
@@ -48,8 +49,7 @@ void Launch::open_node_cache(ImagePlan& image) {
   };
   // Rank 0 looks whether the image is what it was, for all.
   std::optional<Error> failure;
-  if (rank_.first())
-    failure = attempt([&] { open(options_.verify != VerifyChoice::none, false); });
+  if (rank_.first()) failure = attempt([&] { open(options_.verify != VerifyChoice::none, false); });
   agree(rank_.world(), failure, waiter, "opening the first node's cache");
   std::string rejected = opened.at("rejected").get<bool>() ? "yes" : "";
   broadcast(rank_.world(), rejected, 0, waiter, "whether the image has changed");

@@ -137,7 +137,8 @@ void read_cache(const Options& options, LaunchOptions& launch) {
   launch.granularity = options.size("granularity");
   launch.driver = parse_driver(options.text("driver"));
   if (launch.driver == Driver::qcow2 && launch.cache == CacheMode::cold)
-    throw usage("--driver qcow2 reads caches and cannot fill one; for --cache cold use vmicache or copy-on-read");
+    throw usage(
+        "--driver qcow2 reads caches and cannot fill one; for --cache cold use vmicache or copy-on-read");
 }
 
 void read_guest(const Options& options, LaunchOptions& launch) {

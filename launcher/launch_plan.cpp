@@ -128,7 +128,8 @@ void Launch::look_around() {
                              options_.cache == CacheMode::cold);
     if (rank_.first() && options_.cache == CacheMode::cold && driver_ == Driver::copy_on_read) {
       log_warning(
-          "stock QEMU's copy-on-read fills the cache: it knows no quota, and a full --node-dir fails the guest");
+          "stock QEMU's copy-on-read fills the cache: it knows no quota, and a full --node-dir fails the "
+          "guest");
     }
     node_store_.emplace(options_.node_dir);
     node_folder_ =

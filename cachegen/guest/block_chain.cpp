@@ -77,8 +77,7 @@ std::vector<json> blockdev_chain(const ChainSpec& chain) {
   std::vector<json> nodes;
   add_base(chain, nodes);
   if (!chain.cache_path.empty()) add_cache(chain, nodes);
-  const std::string below =
-      add_filter(chain, chain.cache_path.empty() ? kBaseNode : kCacheNode, nodes);
+  const std::string below = add_filter(chain, chain.cache_path.empty() ? kBaseNode : kCacheNode, nodes);
   const std::string file_name = std::string(kOverlayNode) + "-file";
   const json no_flush = {{"no-flush", true}};
   json file = file_node(chain.overlay.string(), file_name, true);
@@ -99,8 +98,9 @@ Driver resolve_driver(Driver wanted, const QemuFacts& qemu, bool cold) {
                     ") has no vmicache driver; use --driver qcow2 or the cache-enabled QEMU");
   }
   if (wanted == Driver::qcow2 && cold) {
-    throw Error(ExitStatus::usage,
-                "--driver qcow2 reads caches and cannot fill one; for --cache cold use vmicache or copy-on-read");
+    throw Error(
+        ExitStatus::usage,
+        "--driver qcow2 reads caches and cannot fill one; for --cache cold use vmicache or copy-on-read");
   }
   if (wanted != Driver::automatic) return wanted;
   if (qemu.has_vmicache) return Driver::vmicache;

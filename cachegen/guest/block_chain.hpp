@@ -13,12 +13,12 @@ namespace vmi {
 /// The disk of a VM: overlay <- cache <- base, with a filter between overlay and cache where the driver has
 /// one.
 struct ChainSpec {
-  fs::path overlay;             ///< the VM's own qcow2 file, without backing file name (the graph names it)
-  std::string cache_path;       ///< boot cache; empty: none
-  bool cache_writable = false;  ///< this VM fills the cache; not with Driver::qcow2
-  Bytes quota = 0;              ///< of a cache that Driver::vmicache fills, for its file
-  fs::path read_trace;          ///< Driver::vmicache: what is read below the overlay goes to this file
-                                ///< (docs/trace-format.md); empty: nowhere
+  fs::path overlay;               ///< the VM's own qcow2 file, without backing file name (the graph names it)
+  std::string cache_path;         ///< boot cache; empty: none
+  bool cache_writable = false;    ///< this VM fills the cache; not with Driver::qcow2
+  Bytes quota = 0;                ///< of a cache that Driver::vmicache fills, for its file
+  fs::path read_trace;            ///< Driver::vmicache: what is read below the overlay goes to this file
+                                  ///< (docs/trace-format.md); empty: nowhere
   std::string image_url;          ///< path or URL, see image_node.hpp
   std::string image_format;       ///< "raw", "qcow2", ...; as `qemu-img info` names it
   Driver driver = Driver::qcow2;  ///< resolved, never automatic, when there is a cache

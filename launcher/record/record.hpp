@@ -73,7 +73,7 @@ struct VmRow {
   std::int64_t bytes_miss = kUnknownCount;
   std::int64_t bytes_filled = kUnknownCount;
   std::int64_t bytes_read = kUnknownCount;  ///< by the guest
-  double cpu_s = kUnknownTime;  ///< processor time of its QEMU process
+  double cpu_s = kUnknownTime;              ///< processor time of its QEMU process
   std::int64_t rss_bytes = kUnknownCount;
 };
 

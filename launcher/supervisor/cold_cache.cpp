@@ -38,7 +38,8 @@ std::string objection(const fs::path& cache, const ImageInfo& image) {
 nlohmann::json open_cold_cache(const OpenColdCache& request) {
   const ImageInfo image = inspect_image(request.image_url, Deadline::after(kInspectTime));
   const fs::path kept = kept_name(request, image);
-  nlohmann::json result = {{"path", kept.string()}, {"filled", true}, {"keep_as", kept.string()}, {"rejected", false}};
+  nlohmann::json result = {
+      {"path", kept.string()}, {"filled", true}, {"keep_as", kept.string()}, {"rejected", false}};
   std::error_code none;
   if (fs::exists(kept, none)) {
     // Without modification times, only the content can tell.
@@ -52,8 +53,8 @@ nlohmann::json open_cold_cache(const OpenColdCache& request) {
     result["rejected"] = true;
   }
   BaseReader base(image);
-  write_cache({.image = image, .extents = {}, .quota = request.quota, .cluster_bytes = request.granularity}, base,
-              request.new_file);
+  write_cache({.image = image, .extents = {}, .quota = request.quota, .cluster_bytes = request.granularity},
+              base, request.new_file);
   result["path"] = request.new_file;
   result["filled"] = false;
   return result;

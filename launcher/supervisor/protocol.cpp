@@ -9,15 +9,15 @@ NLOHMANN_JSON_SERIALIZE_ENUM(Backend, {{Backend::automatic, "auto"},
 NLOHMANN_JSON_SERIALIZE_ENUM(NetMode, {{NetMode::none, "none"}, {NetMode::user, "user"}})
 
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(VmSpec, index, name, image_url, image_format, virtual_bytes, cache,
-                                   cache_writable, quota, whole_copy, driver, guest, ready, net, kernel_args, hostname, ssh_key,
-                                   user_data)
+                                   cache_writable, quota, whole_copy, driver, guest, ready, net, kernel_args,
+                                   hostname, ssh_key, user_data)
 
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(InspectImage, url)
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(ProbeEnvironment, qemu, accel, machine, backend)
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(FindCache, request)
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(VerifyCache, cache, image_url, full)
-NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(OpenColdCache, image_url, kept_folder, new_file, quota, granularity, sample,
-                                   reject)
+NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(OpenColdCache, image_url, kept_folder, new_file, quota, granularity,
+                                   sample, reject)
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(OpenNodeFolder, node_dir)
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(KeepRecord, journal)
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(Describe, backend, node_dir, vm)

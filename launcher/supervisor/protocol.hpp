@@ -163,15 +163,15 @@ struct SignalCommand {
 };
 
 /// Ends every VM (SIGKILL to QEMU: overlays are thrown away; one that fills a cache and was ready gets 3 s to
-/// close it). VmStopped for each VM that was spawned and has not ended yet, then the reply. Valid at any time,
-/// also while a Prepare runs, which is then cut short.
+/// close it). VmStopped for each VM that was spawned and has not ended yet, then the reply. Valid at any
+/// time, also while a Prepare runs, which is then cut short.
 struct StopAll {
   static constexpr const char* kType = "stop_all";
 };
 
 /// --cache cold: the cache of this image that an earlier launch filled on this node, or a new, empty one.
-/// Reply's result: {"path": the file, "filled": whether it was there already, "keep_as": where it goes once it
-/// is filled, "rejected": one there was did not agree with the image, and was removed}.
+/// Reply's result: {"path": the file, "filled": whether it was there already, "keep_as": where it goes once
+/// it is filled, "rejected": one there was did not agree with the image, and was removed}.
 struct OpenColdCache {
   static constexpr const char* kType = "open_cold_cache";
   std::string image_url;
@@ -188,9 +188,9 @@ struct Shutdown {
   static constexpr const char* kType = "shutdown";
 };
 
-using SupervisorRequest =
-    std::variant<InspectImage, ProbeEnvironment, FindCache, VerifyCache, OpenColdCache, OpenNodeFolder, KeepRecord, Describe,
-                 Warm, Prepare, ResumeAll, RunCommand, SignalCommand, StopAll, Shutdown>;
+using SupervisorRequest = std::variant<InspectImage, ProbeEnvironment, FindCache, VerifyCache, OpenColdCache,
+                                       OpenNodeFolder, KeepRecord, Describe, Warm, Prepare, ResumeAll,
+                                       RunCommand, SignalCommand, StopAll, Shutdown>;
 
 struct RequestMessage {
   std::uint64_t id = 0;
@@ -263,12 +263,12 @@ struct VmExited {
 /// As far as the block driver can tell; kUnknown where it cannot.
 struct VmStats {
   std::int64_t t_first_read = kNever;
-  std::int64_t hits = kUnknown, misses = kUnknown;           ///< extents, see docs/adr/0005-driver-counters.md
+  std::int64_t hits = kUnknown, misses = kUnknown;  ///< extents, see docs/adr/0005-driver-counters.md
   std::int64_t bytes_hit = kUnknown, bytes_miss = kUnknown;  ///< read from the cache file, from the base
   std::int64_t bytes_filled = kUnknown;                      ///< written to the cache file
   std::int64_t bytes_read = kUnknown;                        ///< by the guest; any QEMU tells
-  double cpu_s = -1;                  ///< user and system time of QEMU
-  std::int64_t rss_bytes = kUnknown;  ///< highest resident size of QEMU
+  double cpu_s = -1;                                         ///< user and system time of QEMU
+  std::int64_t rss_bytes = kUnknown;                         ///< highest resident size of QEMU
 };
 
 /// The VM's QEMU is gone: after StopAll, after its failure, or because it ended by itself. Exactly once per

@@ -16,7 +16,7 @@ namespace {
 
 constexpr auto kMonitorTime = std::chrono::seconds(2);  // of a living QEMU's answer to a question
 constexpr auto kResumeTime = std::chrono::seconds(30);
-constexpr auto kCloseTime = std::chrono::seconds(3);    // of one that writes the rest of a cache it filled
+constexpr auto kCloseTime = std::chrono::seconds(3);  // of one that writes the rest of a cache it filled
 constexpr auto kStubbornCreate = std::chrono::milliseconds(500);
 constexpr int kShownLines = 8;
 
@@ -248,18 +248,16 @@ void VmSet::exited(const VmPtr& vm) {
   const Ended ended =
       at_.reaper.collect(vm->pid).value_or(Ended{.wait_status = -1, .cpu_s = -1, .rss_bytes = kUnknown});
   if (!vm->killed && vm->state != State::ended) exited_by_itself(vm, ended, t_exited);
-  const bool cache_closed = vm->spec.cache_writable && ended.wait_status == 0 &&
-                            (vm->closing || vm->state == State::ready);
+  const bool cache_closed =
+      vm->spec.cache_writable && ended.wait_status == 0 && (vm->closing || vm->state == State::ready);
   vm->state = State::ended;
   vm->ready_watch.reset();
   vm->domain.reset();
   remove_overlay(vm->plan);
   vm->stats.cpu_s = ended.cpu_s;
   vm->stats.rss_bytes = ended.rss_bytes;
-  at_.emit(VmStopped{.index = vm->spec.index,
-                     .t_stopped = t_exited,
-                     .stats = vm->stats,
-                     .cache_closed = cache_closed});
+  at_.emit(VmStopped{
+      .index = vm->spec.index, .t_stopped = t_exited, .stats = vm->stats, .cache_closed = cache_closed});
   check_progress();
 }
 

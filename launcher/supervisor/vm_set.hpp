@@ -8,8 +8,8 @@
 //        +-----------+-----------+------------+----- failed ---+
 //
 // The loop's thread owns all of it. What blocks (making files, the hypervisor's calls) runs in the pool and
-// posts its outcome. A VM ends by SIGKILL to its QEMU, by QMP's quit when it filled a cache that is to be kept,
-// or by itself; all are seen at its pidfd, and only there VmStopped is sent.
+// posts its outcome. A VM ends by SIGKILL to its QEMU, by QMP's quit when it filled a cache that is to be
+// kept, or by itself; all are seen at its pidfd, and only there VmStopped is sent.
 
 #include "launcher/supervisor/children.hpp"
 #include "launcher/supervisor/event_loop.hpp"

@@ -110,8 +110,8 @@ TEST_CASE("the cache-enabled driver stands above the cache and fills only a writ
 }
 
 TEST_CASE("without a cache the cache-enabled driver counts what the base serves") {
-  const auto nodes = blockdev_chain(
-      {.overlay = "/o", .image_url = "/b", .image_format = "raw", .driver = Driver::vmicache});
+  const auto nodes =
+      blockdev_chain({.overlay = "/o", .image_url = "/b", .image_format = "raw", .driver = Driver::vmicache});
   CHECK(node(nodes, "filter")["file"] == "base");
   CHECK(node(nodes, "filter")["fill"] == false);
   CHECK(nodes.back()["backing"] == "filter");
