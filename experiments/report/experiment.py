@@ -42,8 +42,9 @@ def load(path):
 
 
 def report_experiment(path, options):
-    from . import density, distribution, one_image, working_set
-    reports = {"one-image": one_image, "distribution": distribution, "working-set": working_set, "density": density}
+    from . import density, distribution, one_image, quota, working_set
+    reports = {"one-image": one_image, "distribution": distribution, "working-set": working_set, "quota": quota,
+               "density": density}
     experiment = load(path)
     name = experiment.attributes["experiment"]
     if name not in reports:

@@ -90,6 +90,14 @@ class Cluster(ReplayCase):
         self.run_command([CLUSTER, "down", "--name", self.names[0]])
         self.assert_gone(self.names[0])
 
+    def test_a_disk_model_gives_the_images_bytes(self):
+        name = self.names[0]
+        picture = self.folder / "picture.raw"
+        picture.write_bytes(os.urandom(2**20))
+        self.up(name, "--nodes", 1, "--disk", "1ms:50MB", "--image", picture)
+        self.run_in(name, "sh", "-c", 'nbdcopy "$VMI_CLUSTER_NBD/picture.raw" "$0"', self.folder / "copy.raw")
+        self.assertEqual((self.folder / "copy.raw").read_bytes(), picture.read_bytes())
+
     def test_down_ends_what_a_killed_run_left(self):
         name = self.names[0]
         self.up(name, "--nodes", 4)
@@ -115,6 +123,7 @@ class Cluster(ReplayCase):
         name = self.names[0]
         self.assertIn("--nodes", self.run_command([CLUSTER, "up", "--name", name, "--nodes", "many"], expect=2))
         self.assertIn("/no/such", self.run_command([CLUSTER, "up", "--name", name, "--image", "/no/such"], expect=2))
+        self.assertIn("--disk", self.run_command([CLUSTER, "up", "--name", name, "--disk", "fast"], expect=2))
         self.run_command([CLUSTER, "up", "--name", name, "--rate", "fast"], expect=1)
         self.assert_gone(name)
         self.assertIn("up --name", self.run_command([CLUSTER, "run", "--name", name, "true"], expect=1))

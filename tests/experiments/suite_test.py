@@ -3,6 +3,8 @@
 """experiments/run: an experiment from its machine to its report."""
 import os
 import pathlib
+import subprocess
+import sys
 import unittest
 
 import h5py
@@ -11,6 +13,9 @@ import pandas
 from harness import BIN, LaunchCase
 
 RUN = pathlib.Path(__file__).resolve().parents[2] / "experiments/run"
+sys.path.insert(0, str(RUN.parent))
+
+from suite.box import qemu  # noqa: E402
 
 
 @unittest.skipUnless(os.geteuid() == 0, "network namespaces need root")
@@ -60,6 +65,15 @@ class Experiments(LaunchCase):
         self.assertEqual(list(results.boot), [0, 1, 2])
         self.assertTrue((results.common_bytes <= results.unique_bytes).all() and (results.unique_bytes <= results.union_bytes).all())
         self.assertTrue((results.common_bytes > 2**24).all())
+
+    @unittest.skipUnless("vmicache" in subprocess.run([qemu(), "--version"], capture_output=True, text=True).stdout, "QEMU has no cache driver")
+    def test_quota_bounds_what_a_cache_takes_off_the_base(self):
+        folder, _ = self.experiment("quota")
+        results = pandas.read_csv(folder / "quota.csv").set_index(["arm", "share"])
+        missed = results.missed_bytes
+        self.assertEqual(missed["warm", 1.25], 0)
+        self.assertGreater(missed["warm", 0.5], 0)
+        self.assertLess(missed["warm", 0.5], missed["cold in memory", 0.5])
 
     def test_vmireport_says_what_is_wrong_with_a_result_file(self):
         path = self.folder / "other.h5"
