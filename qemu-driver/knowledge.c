@@ -73,6 +73,23 @@ unsigned vmicache_facts(const VmicacheKnowledge *k, int64_t offset)
     return page ? page[unit % PAGE_UNITS] : 0;
 }
 
+bool vmicache_all_cached(const VmicacheKnowledge *k, int64_t offset,
+                         int64_t end)
+{
+    int64_t last = DIV_ROUND_UP(end, k->unit);
+
+    for (int64_t unit = offset / k->unit; unit < last; unit++) {
+        const uint8_t *page = k->pages[unit / PAGE_UNITS];
+
+        if (!page || (page[unit % PAGE_UNITS] &
+                      (VMICACHE_CACHED | VMICACHE_UNREADABLE)) !=
+                     VMICACHE_CACHED) {
+            return false;
+        }
+    }
+    return true;
+}
+
 int64_t vmicache_unit_start(const VmicacheKnowledge *k, int64_t offset)
 {
     return QEMU_ALIGN_DOWN(offset, k->unit);
@@ -202,6 +219,9 @@ void coroutine_fn vmicache_learn(VmicacheKnowledge *k, BlockDriverState *cache,
     int64_t pos = QEMU_ALIGN_DOWN(offset, k->unit);
 
     end = MIN(end, k->length);
+    if (vmicache_all_cached(k, pos, end)) {
+        return;
+    }
     while (pos < end) {
         unsigned facts = vmicache_facts(k, pos);
 

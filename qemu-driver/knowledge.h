@@ -42,6 +42,10 @@ void coroutine_fn vmicache_learn(VmicacheKnowledge *k, BlockDriverState *cache,
 /* The facts about the unit that holds @offset; 0 when nothing is known. */
 unsigned vmicache_facts(const VmicacheKnowledge *k, int64_t offset);
 
+/* Whether all of [offset, end) is known to be in the cache. */
+bool vmicache_all_cached(const VmicacheKnowledge *k, int64_t offset,
+                         int64_t end);
+
 /* All of [offset, offset + bytes), whole units, is in the cache from now on. */
 void vmicache_now_cached(VmicacheKnowledge *k, int64_t offset, int64_t bytes);
 

@@ -388,9 +388,15 @@ static Extent next_extent(BlockDriverState *bs, int64_t offset, int64_t end)
 {
     BDRVVmicacheState *s = bs->opaque;
     Extent e = { .bs = bs, .offset = offset };
-    int64_t stop = MIN(vmicache_unit_end(s->knowledge, offset), end);
+    int64_t stop;
     VmicacheFill *fill;
 
+    if (vmicache_all_cached(s->knowledge, offset, end)) {
+        e.source = SOURCE_CACHE;
+        e.bytes = end - offset;
+        return e;
+    }
+    stop = MIN(vmicache_unit_end(s->knowledge, offset), end);
     e.source = source_at(s, offset, &e.fill);
     while (stop < end && source_at(s, stop, &fill) == e.source &&
            fill == e.fill) {
