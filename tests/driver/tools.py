@@ -93,7 +93,7 @@ class Qmp:
             self.lines.flush()
             while True:
                 reply = json.loads(self.lines.readline())
-                if "event" not in reply:
+                if "return" in reply or "error" in reply:  # and no event, nor a second greeting
                     return reply
         except (OSError, ValueError):
             status = self.program.process.wait(DEADLINE)
@@ -227,7 +227,11 @@ class Server:
         return sum(count for _, count in self.requests())
 
     def freeze(self):
+        """Stops it: when this returns, it answers nothing any more."""
         os.kill(self.process.pid, signal.SIGSTOP)
+        threads = pathlib.Path(f"/proc/{self.process.pid}/task")
+        wait_until(lambda: all((thread / "stat").read_text().rsplit(")", 1)[1].split()[0] == "T" for thread in threads.iterdir()),
+                   "nbdkit to stop")
 
     def thaw(self):
         os.kill(self.process.pid, signal.SIGCONT)
