@@ -137,8 +137,13 @@ class Program:
         with self.error_file.open("wb") as errors:
             self.process = subprocess.Popen([str(word) for word in argv], stdin=subprocess.DEVNULL, stdout=errors, stderr=errors,
                                             cwd=folder, env=ENVIRONMENT)
-        self.qmp = self._connect(monitor)
         self.clients = []
+        try:
+            self.qmp = self._connect(monitor)
+        except BaseException:
+            self.process.kill()
+            self.process.wait(DEADLINE)
+            raise
 
     def _connect(self, path):
         def connected():
