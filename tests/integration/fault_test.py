@@ -158,6 +158,21 @@ class Signals(LaunchCase):
         self.assertEqual(set(tables["phases"].name) & {"plan", "distribute", "start"}, {"plan", "distribute", "start"})
         self.assertIn("signal 15", " ".join(tables["errors"].text))
 
+    def test_while_distributing(self):
+        big = self.folder / "big.raw"
+        with big.open("wb") as file:
+            for _ in range(384):
+                file.write(os.urandom(2**20))  # neither zero nor compressible, so that it takes a while
+        record = self.folder / "run.h5"
+        running = self.start(self.vmilaunch("--image", big, "--vms", 2, "--cache", "full", "--output", record, ranks=2))
+        running.wait_for_line("distributing")
+        os.kill(running.rank(1), signal.SIGTERM)
+        self.assertEqual(running.wait(20), 143, running.output)
+        self.assert_nothing_left()
+        self.assertEqual(list((self.node_dir / "cache").iterdir()), [])
+        tables, attributes = self.assert_record_is_closed(record)
+        self.assertEqual(attributes["exit_status"], 143)
+        self.assertEqual(set(tables["phases"].name) & {"distribute", "start"}, {"distribute"})
 
     def test_of_one_rank_stops_all_and_all_say_why(self):
         record = self.folder / "run.h5"
