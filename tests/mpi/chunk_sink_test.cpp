@@ -68,7 +68,7 @@ const Record kEnd = make_record(RecordHeader::kComplete);
 
 TEST_CASE("chunks are written where they belong, zeros without being sent") {
   Fixture f;
-  const std::size_t bite = GENERATE(1000, 300000);
+  const std::size_t bite = GENERATE(1000UL, 300000UL);
   CHECK(f.feed({f.record(0), f.record(2), kEnd}, bite).empty());
   CHECK(f.written() == f.expected());
 }
