@@ -51,11 +51,11 @@ _fresh_lists() {
         -n $(find /var/lib/apt/lists -maxdepth 0 -mtime -1) ]]
 }
 
-# Where systemd runs, packages would start their daemons; policy-rc.d is Debian's way to say no.
+# Packages would start their daemons, by systemd or by init scripts; policy-rc.d is Debian's way to say no.
 _policy=/usr/sbin/policy-rc.d
 
 _forbid_services() {
-    [[ -d /run/systemd/system && ! -e $_policy ]] || return 0
+    [[ ! -e $_policy ]] || return 0
     on_exit _allow_services
     printf '#!/bin/sh\n# vmilaunch\nexit 101\n' | as_root install -m 755 /dev/stdin "$_policy"
 }
