@@ -12,8 +12,10 @@ namespace vmi {
 namespace {
 
 std::string own_node_key() {
-  const char* key = std::getenv("VMILAUNCH_NODE_KEY");
-  return key != nullptr && *key != '\0' ? std::string(key) : host_name();
+  for (const char* name : {"VMILAUNCH_NODE_KEY", "SLURMD_NODENAME"}) {
+    if (const char* key = std::getenv(name); key != nullptr && *key != '\0') return key;
+  }
+  return host_name();
 }
 
 }  // namespace

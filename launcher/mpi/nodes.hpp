@@ -19,8 +19,8 @@ struct NodeLayout {
   Comm node_comm;       ///< the ranks of this node; the leader is its rank 0
   Comm leaders;         ///< one rank per node, numbered as the nodes are; null unless leader
   std::string hostname;
-  std::string node_key;                ///< $VMILAUNCH_NODE_KEY, else the host's name
-  std::vector<int> node_of_rank;       ///< the node of every rank
+  std::string node_key;           ///< $VMILAUNCH_NODE_KEY, else Slurm's name of the node, else the host's
+  std::vector<int> node_of_rank;  ///< the node of every rank
   std::vector<std::string> node_keys;  ///< of every node
 };
 
