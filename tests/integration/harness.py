@@ -185,6 +185,10 @@ class LaunchCase(unittest.TestCase):
             shutil.move(temporary, path)
         return path
 
+    def is_kept(self, path):
+        """Whether this file stays on the node for later launches."""
+        return path.parent == self.node_dir / "cache"
+
     def assert_nothing_left(self, seconds=10):
         """No process that works for this test, its servers aside, no overlay, runtime folder or part of a cache."""
         servers = {running.process.pid for running in self.running if running.process.poll() is None}
@@ -195,7 +199,7 @@ class LaunchCase(unittest.TestCase):
             wait_until(lambda: not strays(place), seconds, f"the end of {strays(place)}")
 
         def leftovers():
-            return [path for path in self.node_dir.rglob("*") if path.is_file() and path.parent != self.node_dir / "cache"]
+            return [path for path in self.node_dir.rglob("*") if path.is_file() and not self.is_kept(path)]
         wait_until(lambda: not leftovers(), seconds, f"the removal of {leftovers()}")
 
     def assert_record_is_closed(self, path, seconds=10):
