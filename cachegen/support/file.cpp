@@ -5,6 +5,7 @@
 
 #include <cstdio>
 #include <cstdlib>
+#include <thread>
 
 #include <fcntl.h>
 #include <sys/stat.h>
@@ -136,7 +137,13 @@ TempFolder& TempFolder::operator=(TempFolder&& other) noexcept {
 void TempFolder::remove() noexcept {
   if (path_.empty()) return;
   std::error_code error;
-  fs::remove_all(path_, error);
+  // Others may still be writing there (libvirt's threads put down the state of a VM that ends): once more
+  // then.
+  for (int tries = 0; tries < 20; ++tries) {
+    fs::remove_all(path_, error);
+    if (!error) break;
+    std::this_thread::sleep_for(std::chrono::milliseconds(50));
+  }
   if (error) log_warning("cannot remove '" + path_.string() + "': " + error.message());
   path_.clear();
 }

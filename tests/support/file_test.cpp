@@ -1,8 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "cachegen/support/file.hpp"
 
+#include <atomic>
+#include <fstream>
+#include <optional>
+#include <thread>
+
 #include <catch2/catch.hpp>
 #include <fcntl.h>
+#include <unistd.h>
 
 using namespace vmi;
 
@@ -28,6 +34,24 @@ TEST_CASE("a temporary folder goes with its owner") {
     fs::create_directories(path / "a" / "b");
     CHECK(fs::exists(path));
   }
+  CHECK_FALSE(fs::exists(path));
+}
+
+TEST_CASE("a temporary folder goes although somebody is still writing in it") {
+  std::optional<TempFolder> folder(std::in_place, temp_root(), "file-test-");
+  const fs::path path = folder->path();
+  fs::create_directories(path / "a" / "b");
+  std::atomic<bool> writing = false;
+  std::thread writer([&] {
+    for (int i = 0; i < 2000; ++i) {
+      std::ofstream(path / "a" / "b" / std::to_string(i)) << i;
+      if (i % 3 == 0) unlink((path / "a" / "b" / std::to_string(i - 1)).c_str());
+      writing = true;
+    }
+  });
+  while (!writing) std::this_thread::yield();
+  folder.reset();
+  writer.join();
   CHECK_FALSE(fs::exists(path));
 }
 
