@@ -2,12 +2,12 @@
 #include "launcher/launch.hpp"
 
 #include "launcher/desk.hpp"
+#include "launcher/job.hpp"
 #include "launcher/mpi/clock.hpp"
 #include "launcher/mpi/collective.hpp"
 #include "launcher/summary.hpp"
 
 #include <algorithm>
-#include <cstdlib>
 #include <ctime>
 
 namespace vmi {
@@ -19,14 +19,7 @@ constexpr auto kSmallStep = 120s;  ///< for steps that take seconds at the most
 /// mpirun kills its ranks a second after it told them to stop; what rank 0 waits for then has to be short.
 constexpr auto kCalmEnd = 60s;
 constexpr auto kHastyEnd = 5s;
-
-/// Until when the job lets us run, a minute for an orderly end taken off; a month when nobody says.
-Deadline::Clock::duration job_time_left() {
-  const char* text = std::getenv("SLURM_JOB_END_TIME");
-  const long long end = text != nullptr ? std::atoll(text) : 0;
-  if (end <= 0) return std::chrono::hours(24 * 30);
-  return std::max(0s, std::chrono::seconds(end - std::time(nullptr)) - 60s);
-}
+constexpr auto kMonth = std::chrono::hours(24 * 30);
 
 }  // namespace
 
@@ -34,12 +27,14 @@ Launch::Launch(Rank& rank, std::string command_line)
     : rank_(rank),
       options_(rank.options()),
       command_line_(std::move(command_line)),
-      clock_(LaunchClock::start()) {
+      clock_(LaunchClock::start()),
+      job_end_(orderly_end_of_job(std::time(nullptr))) {
 }
 
 Launch::~Launch() = default;
 
 int Launch::run() {
+  rank_.end_before(job_end_);
   const std::optional<Error> failure = attempt([&] {
     plan();
     if (options_.dry_run) {
@@ -76,9 +71,9 @@ void Launch::wait_ready() {
 
 void Launch::hold() {
   if (desk_) desk_->phase("hold", "holding the VMs until a signal or the end of the job");
-  const Deadline job_end = Deadline::after(job_time_left());
-  wait_until([&] { return job_end.passed(); }, rank_.waiter(job_time_left() + 60s),
-             [] { return "the end of the job"; });
+  rank_.end_before(std::nullopt);  // here it is the ordinary end
+  const Deadline end = job_end_.value_or(Deadline::after(kMonth));
+  wait_until([&] { return end.passed(); }, rank_.waiter(end.left() + 60s), [] { return "the job's end"; });
 }
 
 void Launch::run_command() {
@@ -93,14 +88,14 @@ void Launch::run_command() {
       write_text_atomically(hosts, hosts_text(desk_->fleet(), rank_.layout()));
       rank_.call(RunCommand{*options_.command, {{"VMILAUNCH_HOSTS", hosts.string()}}}, kSmallStep,
                  "the command to start");
-      wait_until([&] { return rank_.command_status().has_value(); }, rank_.waiter(job_time_left()),
+      wait_until([&] { return rank_.command_status().has_value(); }, rank_.waiter(kMonth),
                  [] { return "the command to end"; });
     });
     // A command that is still there when the launch ends early is told so; the supervisor ends it with the
     // VMs.
     if (failure && !rank_.command_status()) rank_.ask(SignalCommand{});
   }
-  agree(rank_.world(), failure, rank_.waiter(job_time_left() + 60s), "running the command");
+  agree(rank_.world(), failure, rank_.waiter(kMonth), "running the command");
 }
 
 int Launch::end(std::optional<Error> failure) {

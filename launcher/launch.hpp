@@ -10,6 +10,7 @@
 #include "launcher/rank.hpp"
 
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -66,7 +67,8 @@ class Launch {
   const LaunchOptions& options_;
   std::string command_line_;
   LaunchClock clock_;
-  std::unique_ptr<Desk> desk_;  ///< rank 0 only
+  std::optional<Deadline> job_end_;  ///< when an orderly end has to begin
+  std::unique_ptr<Desk> desk_;       ///< rank 0 only
   std::vector<PlacedVm> placed_;
   std::vector<ImagePlan> images_;
   Environment environment_;

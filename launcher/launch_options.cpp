@@ -390,7 +390,10 @@ fs::path logs_folder(const fs::path& output) {
 fs::path default_output() {
   if (const std::string job = environment("SLURM_JOB_ID"); !job.empty()) {
     const std::string step = environment("SLURM_STEP_ID");
-    return "vmilaunch-" + job + (step.empty() || step == "0" ? "" : "." + step) + ".h5";
+    // A requeued job runs again under its number, and has a record for each time.
+    const std::string restart = environment("SLURM_RESTART_COUNT");
+    return "vmilaunch-" + job + (step.empty() || step == "0" ? "" : "." + step) +
+           (restart.empty() || restart == "0" ? "" : "-restart" + restart) + ".h5";
   }
   const std::time_t now = std::time(nullptr);
   std::tm utc{};

@@ -68,7 +68,7 @@ const char* to_text(Placement placement);
 /// Where the serial logs of failed VMs go: "run.h5.logs" beside "run.h5".
 fs::path logs_folder(const fs::path& output);
 
-/// "vmilaunch-<SLURM_JOB_ID>[.<step>].h5", or with the UTC time outside a job.
+/// "vmilaunch-<SLURM_JOB_ID>[.<step>][-restart<n>].h5", or with the UTC time outside a job.
 fs::path default_output();
 
 }  // namespace vmi

@@ -59,7 +59,11 @@ int launch_main(int argc, char** argv) {
     status = launch.run();
   }
   supervisor.shutdown(Deadline::after(10s));
-  session.finalize(Deadline::after(status == 0 ? 60s : 5s), static_cast<ExitStatus>(status));
+  // Who gives up waiting here ends all ranks: of a launch that failed, rank 0 does, whose record is written.
+  session.finalize(Deadline::after(status == 0           ? 60s
+                                   : session.rank() == 0 ? 5s
+                                                         : 20s),
+                   static_cast<ExitStatus>(status));
   return status;
 }
 

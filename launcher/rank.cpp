@@ -21,7 +21,13 @@ Rank::Rank(const LaunchOptions& options, Session& session, Supervisor& superviso
       session_(session),
       supervisor_(supervisor),
       layout_(group_by_node(session.world(), start_up)),
-      mailbox_(session.world(), start_up) {
+      mailbox_(session.world(), start_up),
+      lifeline_(session.world(), start_up) {
+}
+
+void Rank::begin_end() {
+  ending_ = true;
+  lifeline_.close();
 }
 
 Waiter Rank::waiter(Deadline::Clock::duration duration) {
@@ -34,6 +40,15 @@ void Rank::check_signals() {
   throw Error(
       signal == SIGINT ? ExitStatus::interrupted : ExitStatus::terminated,
       std::string("interrupted by ") + strsignal(signal) + " (signal " + std::to_string(signal) + ")");
+}
+
+void Rank::check_neighbours() {
+  const std::optional<int> lost = lifeline_.lost();
+  if (!lost) return;
+  const int node = layout_.node_of_rank[static_cast<std::size_t>(*lost)];
+  throw Error(ExitStatus::environment, "rank " + std::to_string(*lost) + " on node " +
+                                           layout_.node_keys[static_cast<std::size_t>(node)] +
+                                           " is gone: its process was killed, or its node failed");
 }
 
 void Rank::take(const Event& event) {
@@ -78,6 +93,13 @@ void Rank::pump() {
   session_.control().poll();
   if (const auto& announced = session_.control().announced()) throw announced->error();
   if (vm_failure_) throw *vm_failure_;
+  check_neighbours();
+  if (end_ && end_->passed()) {
+    throw Error(
+        ExitStatus::timed_out,
+        "the job's time limit is near (SLURM_JOB_END_TIME); the launch ends in order before it; give the "
+        "job more time (--time)");
+  }
 }
 
 Reply Rank::await(std::uint64_t id, Deadline::Clock::duration duration, const std::string& what) {

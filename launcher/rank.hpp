@@ -4,6 +4,7 @@
 #include "launcher/launch_options.hpp"
 #include "launcher/mailbox.hpp"
 #include "launcher/mpi/agree.hpp"
+#include "launcher/mpi/lifeline.hpp"
 #include "launcher/mpi/nodes.hpp"
 #include "launcher/mpi/session.hpp"
 #include "launcher/supervisor/client.hpp"
@@ -28,8 +29,9 @@ struct LocalVms {
 /// What every stage of a launch works with on one rank: the MPI session, the supervisor, and one pump that
 /// serves both while anything is waited for.
 ///
-/// pump() throws Error when this rank was signalled, when another rank announced the end, when the supervisor
-/// is gone, and, without --keep-going, when one of this rank's VMs failed.
+/// pump() throws Error when this rank was signalled, when another rank announced the end or is gone, when the
+/// job's time is up, when the supervisor is gone, and, without --keep-going, when one of this rank's VMs
+/// failed.
 class Rank {
  public:
   Rank(const LaunchOptions& options, Session& session, Supervisor& supervisor, const Waiter& start_up);
@@ -55,8 +57,11 @@ class Rank {
   Reply await(std::uint64_t id, Deadline::Clock::duration duration, const std::string& what);
   Reply call(SupervisorRequest request, Deadline::Clock::duration duration, const std::string& what);
 
+  /// From this time on pump() throws Error(timed_out).
+  void end_before(std::optional<Deadline> end) { end_ = end; }
+
   /// After this, pump() no longer throws for signals, announcements and failed VMs: the launch is ending.
-  void begin_end() { ending_ = true; }
+  void begin_end();
 
   /// Sends a letter to rank 0: a JSON object with a member that names its kind.
   void post(const nlohmann::json& letter) { mailbox_.post(letter.dump()); }
@@ -72,17 +77,20 @@ class Rank {
  private:
   void take(const Event& event);
   void check_signals();
+  void check_neighbours();
 
   const LaunchOptions& options_;
   Session& session_;
   Supervisor& supervisor_;
   NodeLayout layout_;
   Mailbox mailbox_;
+  Lifeline lifeline_;
   LocalVms vms_;
   std::map<std::uint64_t, Reply> replies_;
   std::optional<int> command_status_;
   std::set<int> cache_closed_;  ///< VM indexes
   std::optional<Error> vm_failure_;
+  std::optional<Deadline> end_;
   bool ending_ = false;
 };
 

@@ -111,6 +111,9 @@ TEST_CASE("the record is named after the job, or else after the time") {
   CHECK(default_output() == "vmilaunch-17.3.h5");
   setenv("SLURM_STEP_ID", "0", 1);
   CHECK(default_output() == "vmilaunch-17.h5");
+  setenv("SLURM_RESTART_COUNT", "2", 1);
+  CHECK(default_output() == "vmilaunch-17-restart2.h5");
+  unsetenv("SLURM_RESTART_COUNT");
   unsetenv("SLURM_JOB_ID");
   unsetenv("SLURM_STEP_ID");
   CHECK_THAT(default_output().string(), Catch::StartsWith("vmilaunch-20") && Catch::EndsWith("Z.h5"));

@@ -4,8 +4,11 @@
 #include "launcher/mpi/agree.hpp"
 #include "launcher/mpi/clock.hpp"
 #include "launcher/mpi/collective.hpp"
+#include "launcher/mpi/lifeline.hpp"
 #include "launcher/mpi/nodes.hpp"
 #include "tests/mpi/mpi_test.hpp"
+
+#include <memory>
 
 #include <catch2/catch.hpp>
 
@@ -122,4 +125,34 @@ TEST_CASE("clocks of one machine are found equal within the error bound") {
   const ClockOffset clock = measure_clock(layout, waiter());
   CHECK(std::abs(clock.offset_ns) <= clock.error_ns);
   if (layout.rank == 0) CHECK(clock.error_ns == 0);
+}
+
+TEST_CASE("ranks that end in order are not missed") {
+  Lifeline lifeline(session().world(), waiter());
+  const bool alone = session().ranks() == 1;
+  wait_until([&] { return !lifeline.lost() && (alone || lifeline.complete()); }, waiter(),
+             [] { return "the neighbours"; });
+  barrier(session().world(), waiter(), "all ranks to be connected");
+  // Even ranks end first; the others go on watching for a while.
+  if (session().rank() % 2 == 0) lifeline.close();
+  barrier(session().world(), waiter(), "the even ranks to end");
+  const Deadline end = Deadline::after(std::chrono::milliseconds(500));
+  wait_until([&] { return lifeline.lost().has_value() || end.passed(); }, waiter(),
+             [] { return "some time"; });
+  CHECK_FALSE(lifeline.lost());
+}
+
+TEST_CASE("a rank that is gone is noticed by both neighbours") {
+  auto lifeline = std::make_unique<Lifeline>(session().world(), waiter());
+  const int ranks = session().ranks();
+  wait_until([&] { return !lifeline->lost() && (ranks == 1 || lifeline->complete()); }, waiter(),
+             [] { return "the neighbours"; });
+  barrier(session().world(), waiter(), "all ranks to be connected");
+  const int gone = ranks - 1;
+  if (session().rank() == gone) {
+    lifeline.reset();  // its connections close as a killed process's do
+  } else if (const int apart = gone - session().rank(); apart == 1 || apart == ranks - 1) {
+    wait_until([&] { return lifeline->lost() == gone; }, waiter(), [] { return "the loss to be noticed"; });
+  }
+  barrier(session().world(), waiter(), "both neighbours to notice");
 }
