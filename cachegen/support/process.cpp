@@ -13,6 +13,7 @@
 #include <linux/close_range.h>
 #include <poll.h>
 #include <sys/prctl.h>
+#include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -94,6 +95,33 @@ void close_all_but(const std::vector<int>& sorted_keep) {
   _exit(127);
 }
 
+/// Forks twice. The process between the two ends only when it is told to, so that the other's pid is still
+/// its own when the descriptor is taken.
+Fd fork_detached(const ChildPlan& plan, int& pid) {
+  pid = -1;
+  int told[2];
+  if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, told) != 0) return {};
+  const Fd ours(told[0]);
+  Fd theirs(told[1]);
+  const int between = fork();
+  if (between < 0) return {};
+  if (between == 0) {
+    int grandchild = fork();
+    if (grandchild == 0) become(plan);
+    char go = 0;
+    [[maybe_unused]] const ssize_t sent = write(theirs.get(), &grandchild, sizeof grandchild);
+    [[maybe_unused]] const ssize_t seen = read(theirs.get(), &go, 1);
+    _exit(0);
+  }
+  theirs.reset();
+  Fd pidfd;
+  if (read(ours.get(), &pid, sizeof pid) == sizeof pid && pid > 0) pidfd = open_pidfd(pid);
+  [[maybe_unused]] const ssize_t sent = write(ours.get(), "", 1);
+  while (waitpid(between, nullptr, 0) < 0 && errno == EINTR) {
+  }
+  return pidfd;
+}
+
 }  // namespace
 
 std::string shell_quoted(const Argv& argv) {
@@ -164,10 +192,15 @@ Child spawn(const Argv& argv, const SpawnOptions& options) {
   };
 
   Child child;
-  child.pid_ = fork();
+  child.detached_ = options.detached;
+  if (options.detached) {
+    child.pidfd_ = fork_detached(plan, child.pid_);
+  } else {
+    child.pid_ = fork();
+    if (child.pid_ == 0) become(plan);
+    if (child.pid_ > 0) child.pidfd_ = open_pidfd(child.pid_);
+  }
   if (child.pid_ < 0) throw_errno(ExitStatus::environment, "cannot start '" + argv[0] + "'");
-  if (child.pid_ == 0) become(plan);
-  child.pidfd_ = open_pidfd(child.pid_);
 
   error_write.reset();
   int error_number = 0;
@@ -184,6 +217,7 @@ Child& Child::operator=(Child&& other) noexcept {
     kill_and_reap();
     pid_ = std::exchange(other.pid_, 0);
     pidfd_ = std::move(other.pidfd_);
+    detached_ = other.detached_;
   }
   return *this;
 }
@@ -195,8 +229,12 @@ void Child::signal(int number) const {
 std::optional<int> Child::wait(Deadline deadline) {
   if (!pidfd_) throw Error(ExitStatus::environment, "waiting for a process that was waited for already");
   if (!wait_fd(pidfd_.get(), POLLIN, deadline)) return std::nullopt;
+  return reap();
+}
+
+int Child::reap() {
   int status = 0;
-  while (waitpid(pid_, &status, 0) < 0) {
+  while (!detached_ && waitpid(pid_, &status, 0) < 0) {
     if (errno != EINTR)
       throw_errno(ExitStatus::environment, "cannot wait for process " + std::to_string(pid_));
   }
@@ -207,7 +245,13 @@ std::optional<int> Child::wait(Deadline deadline) {
 void Child::kill_and_reap() noexcept {
   if (!pidfd_) return;
   syscall(SYS_pidfd_send_signal, pidfd_.get(), SIGKILL, nullptr, 0);
-  while (waitpid(pid_, nullptr, 0) < 0 && errno == EINTR) {
+  if (detached_) {
+    pollfd end{pidfd_.get(), POLLIN, 0};
+    while (poll(&end, 1, -1) < 0 && errno == EINTR) {
+    }
+  } else {
+    while (waitpid(pid_, nullptr, 0) < 0 && errno == EINTR) {
+    }
   }
   pidfd_.reset();
 }

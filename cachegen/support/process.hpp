@@ -26,6 +26,9 @@ struct SpawnOptions {
   std::set<std::string> unset;                     ///< variables that are not inherited
   bool new_session = false;                        ///< setsid(2)
   int death_signal = 0;                            ///< PR_SET_PDEATHSIG; 0: none
+  /// Not among this process's descendants, for job managers that kill those: process 1 reaps it, and how it
+  /// ended is not known.
+  bool detached = false;
 };
 
 /// A child process. Never fork inside an MPI process: the supervisor does that for it.
@@ -44,7 +47,7 @@ class Child {
   bool running() const { return static_cast<bool>(pidfd_); }
 
   void signal(int number) const;
-  /// wait(2) status once it ended; nothing when the deadline passed first.
+  /// wait(2) status once it ended, 0 for a detached process; nothing when the deadline passed first.
   std::optional<int> wait(Deadline deadline);
   void kill_and_reap() noexcept;
   /// Forgets the child without ending it: somebody else reaps it.
@@ -52,8 +55,11 @@ class Child {
 
  private:
   friend Child spawn(const Argv& argv, const SpawnOptions& options);
+  int reap();
+
   int pid_ = 0;
   Fd pidfd_;
+  bool detached_ = false;
 };
 
 /// Starts argv[0] (looked up on PATH) without a shell. Throws Error(environment, "cannot run 'x': reason")

@@ -8,6 +8,7 @@
 #include <algorithm>
 #include <charconv>
 #include <csignal>
+#include <cstdlib>
 
 #include <poll.h>
 #include <unistd.h>
@@ -39,10 +40,16 @@ Supervisor Supervisor::start(const SupervisorOptions& options) {
   const std::string root =
       options.runtime_root.empty() ? default_runtime_root().string() : options.runtime_root;
   auto [ours, theirs] = Channel::pair();
-  Child child = spawn(
-      {"/proc/self/exe", kHiddenArgument, std::to_string(theirs.fd()),
-       std::to_string(static_cast<int>(options.log_threshold)), root},
-      {.stdin_fd = STDIN_FILENO, .stdout_fd = STDOUT_FILENO, .keep_fds = {theirs.fd()}, .new_session = true});
+  // To kill a step, Slurm kills the descendants of its tasks (proctrack/linuxproc); the supervisor has to
+  // live on and clean up.
+  const bool in_slurm = std::getenv("SLURM_JOB_ID") != nullptr;
+  Child child = spawn({"/proc/self/exe", kHiddenArgument, std::to_string(theirs.fd()),
+                       std::to_string(static_cast<int>(options.log_threshold)), root},
+                      {.stdin_fd = STDIN_FILENO,
+                       .stdout_fd = STDOUT_FILENO,
+                       .keep_fds = {theirs.fd()},
+                       .new_session = true,
+                       .detached = in_slurm});
   return {std::move(ours), std::move(child), root};
 }
 
@@ -119,7 +126,7 @@ void Supervisor::lost() {
   std::string how = "it closed its socket";
   if (child_.running()) {
     if (const std::optional<int> status = child_.wait(Deadline::after(std::chrono::seconds(1))))
-      how = describe_wait_status(*status);
+      how = *status == 0 ? "it ended" : describe_wait_status(*status);
     child_.kill_and_reap();
   }
   channel_ = Channel();

@@ -3,6 +3,8 @@
 
 #include "cachegen/support/error.hpp"
 
+#include <csignal>
+
 #include <catch2/catch.hpp>
 #include <fcntl.h>
 #include <unistd.h>
@@ -53,4 +55,22 @@ TEST_CASE("a child's environment has what is added and not what is taken away") 
   Child child = spawn({"sh", "-c", "test \"$VMI_TEST_ADDED\" = 'a b' && test -z \"${VMI_TEST_TAKEN+set}\""},
                       {.environment = {{"VMI_TEST_ADDED", "a b"}}, .unset = {"VMI_TEST_TAKEN"}});
   CHECK(child.wait(Deadline::after(30s)) == 0);
+}
+
+TEST_CASE("a detached process is nobody's descendant, and is waited for and killed all the same") {
+  int fds[2];
+  REQUIRE(pipe2(fds, O_CLOEXEC) == 0);
+  const Fd read_end(fds[0]);
+  Fd write_end(fds[1]);
+  Child child =
+      spawn({"sh", "-c", "echo there; exec sleep 60"}, {.stdout_fd = write_end.get(), .detached = true});
+  write_end.reset();
+  char text[6] = {};
+  REQUIRE(read(read_end.get(), text, 6) == 6);
+  const std::string stat = read_text("/proc/" + std::to_string(child.pid()) + "/stat");
+  CHECK(stat.find(") S " + std::to_string(getpid()) + " ") == std::string::npos);
+  CHECK_FALSE(child.wait(Deadline::after(std::chrono::milliseconds(10))));
+  child.signal(SIGTERM);
+  CHECK(child.wait(Deadline::after(std::chrono::seconds(10))) == 0);
+  CHECK_THROWS_WITH(spawn({"/proc/self/cmdline"}, {.detached = true}), Catch::Contains("cannot run"));
 }
