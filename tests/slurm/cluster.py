@@ -22,7 +22,8 @@ SlurmctldPort={controller_port}
 SlurmUser={user}
 SlurmdUser={user}
 AuthType=auth/munge
-AuthInfo=socket={folder}/munge.socket
+# A requeued job waits until its credentials have expired.
+AuthInfo=socket={folder}/munge.socket,cred_expire=20
 StateSaveLocation={folder}/state
 SlurmdSpoolDir={folder}/spool-%n
 TmpFS={folder}/tmp-%n
@@ -148,6 +149,19 @@ class Cluster:
         """A job's fields as scontrol shows them."""
         return dict(re.findall(r"(\S+?)=(\S*)", self.ask("scontrol", "show", "job", "-o", number)))
 
+    def end_jobs(self):
+        if jobs := self.ask("squeue", "--noheader", "--format=%i").split():
+            self.ask("scancel", "--quiet", *jobs)
+        wait_until(lambda: not self.ask("squeue", "--noheader").strip(), 30, "the end of all jobs")
+
+    def recover(self):
+        """All nodes up and without jobs, whatever the test before has done."""
+        self.end_jobs()
+        for node in self.nodes:
+            if node not in self.daemons:
+                self.start_node(node)
+        wait_until(lambda: self.idle_nodes() == len(self.nodes), 60, "all nodes to be idle")
+
     def logs(self):
         return "\n".join(f"== {path.name}\n{path.read_text(errors='replace')[-3000:]}" for path in sorted(self.folder.glob("*"))
                          if path.suffix in (".log", ".out"))
@@ -156,8 +170,7 @@ class Cluster:
         """Ends the jobs, the daemons and whatever they left, and removes the files."""
         try:
             if "slurmctld" in self.daemons:
-                self.ask("scancel", "--state=RUNNING,PENDING,SUSPENDED", f"--partition=all")
-                wait_until(lambda: not self.ask("squeue", "--noheader").strip(), 20, "the end of all jobs")
+                self.end_jobs()
         except (AssertionError, subprocess.CalledProcessError):
             pass
         for name in reversed(list(self.daemons)):

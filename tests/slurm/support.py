@@ -58,6 +58,7 @@ class SlurmCase(LaunchCase):
 
     def setUp(self):
         super().setUp()
+        self.cluster.recover()
         shutil.rmtree(self.node_dir)
         self.node_dir = self.node_dirs  # one folder for each node in it, where the cluster's prolog says
         for folder in self.node_dirs.iterdir():

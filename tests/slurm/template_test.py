@@ -1,0 +1,82 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: Apache-2.0
+"""The batch scripts and the epilog of slurm/, as they are."""
+import os
+import pathlib
+import pwd
+import shutil
+import subprocess
+import tempfile
+import unittest
+
+from support import HERE, SlurmCase, contained, wait_until
+
+SLURM = HERE.parent.parent / "slurm"
+
+
+class SlurmTemplates(SlurmCase):
+    def login(self):
+        settings = {"accel": "tcg", "memory": "16M", "ready": "serial:READY", "timeout": "60s", "cache_dir": self.folder / "store"}
+        login = super().login()
+        return dict(login, PATH=f"{self.tools}:{login['PATH']}", VMS_PER_NODE="2",
+                    **{f"VMILAUNCH_{name.upper()}": str(value) for name, value in settings.items()})
+
+    def sbatch(self, template, *arguments, options=()):
+        """Submits a template for this small cluster; returns the job's number."""
+        script = self.folder / template
+        shutil.copy(SLURM / "templates" / template, script)
+        return self.run_as_user(["sbatch", "--parsable", f"--chdir={self.folder}", "--mem=500M", "--output=%j.txt", *options, script, *arguments]).strip()
+
+    def finish(self, job, state="COMPLETED", code="0:0"):
+        def over():
+            return self.cluster.job(job)["JobState"] not in ("PENDING", "RUNNING", "COMPLETING", "CONFIGURING")
+        wait_until(over, 90, f"the end of job {job}")
+        fields, log = self.cluster.job(job), self.folder / f"{job}.txt"
+        text = log.read_text() if log.exists() else ""
+        self.assertEqual((fields["JobState"], fields["ExitCode"]), (state, code), text)
+        return text
+
+    def test_a_cache_is_built_by_a_job_and_used_by_the_next(self):
+        cache = self.folder / "small.vmic"
+        build = self.sbatch("build-cache.sbatch", self.image, cache, "--ready", "serial:READY", "--accel", "tcg", "--memory", "16M")
+        job = self.sbatch("one-image.sbatch", self.image, "sh", "-c", "cat $VMILAUNCH_HOSTS",
+                          options=(f"--dependency=afterok:{build}", f"--export=ALL,VMILAUNCH_CACHE={cache}"))
+        self.finish(build)
+        out = self.finish(job)
+        self.assertIn("vm3", out)
+        self.assert_nothing_left()
+        _, attributes = self.read_record(self.folder / f"vmilaunch-{job}.h5")
+        self.assertEqual(attributes["cache_mode"], "path")
+
+    def test_several_images_and_an_array(self):
+        other = self.small_guest("READY", "other")
+        several = self.sbatch("several-images.sbatch", f"{self.image}:1", f"{other}:3")
+        self.assertIn("4 of 4 VMs ready", self.finish(several))
+        images = self.folder / "images.txt"
+        images.write_text(f"{self.image}\n{other}\n")
+        array = self.sbatch("array.sbatch", images, options=("--array=2", "--output=%A.txt", "--export=ALL,VMS=2"))
+        self.assertIn("2 of 2 VMs ready", self.finish(array))
+        self.assertTrue((self.folder / f"vmilaunch-{array}_2.h5").exists())
+        self.assert_nothing_left()
+
+
+@unittest.skipUnless(os.geteuid() == 0, "an epilog runs as root")
+class SlurmEpilog(unittest.TestCase):
+    def test_removes_what_a_dead_launch_left_and_nothing_else(self):
+        uid = pwd.getpwnam("nobody").pw_uid
+        boot = pathlib.Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+        start = pathlib.Path("/proc/self/stat").read_text().rsplit(")", 1)[1].split()[19]
+        folders = {}
+        for name, owner, user in (("dead", f"999999999 1 {boot} host", uid), ("alive", f"{os.getpid()} {start} {boot} host", uid),
+                                  ("another's", f"999999999 1 {boot} host", 0)):
+            folder = folders[name] = pathlib.Path(tempfile.mkdtemp(prefix="vmilaunch-run-", dir="/dev/shm"))
+            self.addCleanup(shutil.rmtree, folder, ignore_errors=True)
+            (folder / "owner").write_text(owner + "\n")
+            os.chown(folder, user, -1)
+        subprocess.run([SLURM / "site/epilog.sh"], env={"PATH": "/usr/bin:/bin", "SLURM_JOB_UID": str(uid)}, check=True)
+        self.assertEqual({name: folder.exists() for name, folder in folders.items()}, {"dead": False, "alive": True, "another's": True})
+
+
+if __name__ == "__main__":
+    contained()
+    unittest.main(verbosity=2)
