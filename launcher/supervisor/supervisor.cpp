@@ -89,7 +89,8 @@ int refuse_everything(Channel& rank, const Error& reason) {
   return static_cast<int>(reason.status());
 }
 
-int serve(Channel rank, const fs::path& runtime_root) {
+/// `folder`: where it worked, removed by then.
+int serve(Channel rank, const fs::path& runtime_root, fs::path& folder) {
   const Fd signals = take_signals();
   sweep_stale(runtime_root);
   std::optional<RuntimeDir> runtime;
@@ -98,6 +99,7 @@ int serve(Channel rank, const fs::path& runtime_root) {
   } catch (const Error& error) {
     return refuse_everything(rank, error);
   }
+  folder = runtime->path();
   // libvirt's log goes there, from its first word on.
   fs::create_directories(Server::libvirt_root(*runtime));
   Variables original = change_environment(supervisor::libvirt_environment(Server::libvirt_root(*runtime)));
@@ -115,6 +117,13 @@ int serve(Channel rank, const fs::path& runtime_root) {
   return 0;
 }
 
+/// libvirt's threads may write into its folder once more, making it anew, while it is removed and after.
+void remove_again(const fs::path& folder) {
+  const Deadline end = Deadline::after(std::chrono::seconds(1));
+  std::error_code error;
+  while (!folder.empty() && fs::exists(folder, error) && !end.passed()) fs::remove_all(folder, error);
+}
+
 }  // namespace
 
 int supervisor_main(Channel rank, LogLevel threshold, const std::string& runtime_root) {
@@ -126,12 +135,14 @@ int supervisor_main(Channel rank, LogLevel threshold, const std::string& runtime
   bound_memory();
   raise_descriptor_limit();
   int status = 0;
+  fs::path folder;
   try {
-    status = serve(std::move(rank), runtime_root);
+    status = serve(std::move(rank), runtime_root, folder);
   } catch (const Error& error) {
     log_error(error.what());
     status = static_cast<int>(error.status());
   }
+  remove_again(folder);
   // libvirt's threads and stuck calls of ours may still run: no destructors, no atexit handlers.
   _exit(status);
 }
