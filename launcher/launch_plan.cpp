@@ -301,6 +301,9 @@ void Launch::take_whole_image(ImagePlan& image) {
   image.payload = image.url;
   const Fd file = open_file(image.payload, O_RDONLY, 0, ExitStatus::unusable);
   image.payload_bytes = fs::file_size(image.payload);
+  // An image's tables lie anywhere, and QEMU keeps what it reads of them: it must not open a part of the
+  // file.
+  image.metadata_bytes = image.payload_bytes;
   image.hashes = chunk_hashes(file, image.payload_bytes);
   image.digest = digest_of(image.hashes);
 }
