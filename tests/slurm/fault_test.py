@@ -124,7 +124,7 @@ class SlurmKilled(EndedCase):
             self.check_end(running, complete=1, seconds=90)
         finally:
             self.cluster.start_node("n3")
-        self.assertEqual(self.cluster.job(job)["JobState"], "NODE_FAIL")
+        wait_until(lambda: self.cluster.job(job)["JobState"] == "NODE_FAIL", 60, "the job to have failed with its node")
         wait_until(lambda: self.cluster.idle_nodes() == 4, 60, "the node to be back")
 
     def test_a_node_and_what_it_left_is_swept_by_the_next_launch(self):
