@@ -146,24 +146,20 @@ std::unique_ptr<Domain> LibvirtBackend::create_paused(const VmPlan& vm, Deadline
   warm(vm.guest);
   const std::string xml = domain_xml(vm);
   LibvirtDomain domain(virDomainCreateXML(connection_.get(), xml.c_str(), VIR_DOMAIN_START_PAUSED));
-  if (!domain) {
-    const Error problem = libvirt_error("libvirt cannot create it");
-    if (!forget_ended(vm.name, deadline)) throw Error(problem);
+  if (!domain && virGetLastErrorCode() == VIR_ERR_OPERATION_FAILED) {
+    // The name's last holder may have ended without libvirt having noticed; by now it may have.
+    wait_until_free(vm.name, deadline);
     domain.reset(virDomainCreateXML(connection_.get(), xml.c_str(), VIR_DOMAIN_START_PAUSED));
-    if (!domain) throw libvirt_error("libvirt cannot create it again");
   }
+  if (!domain) throw libvirt_error("libvirt cannot create it");
   const std::string text = read_text(root_ / "run/qemu" / (vm.name + ".pid"));
   return std::make_unique<LibvirtBackedDomain>(std::move(domain), std::stoi(text));
 }
 
-bool LibvirtBackend::forget_ended(const std::string& name, Deadline deadline) {
-  bool found = false;
-  while (const LibvirtDomain old{virDomainLookupByName(connection_.get(), name.c_str())}) {
-    found = true;
-    if (deadline.passed()) break;
+void LibvirtBackend::wait_until_free(const std::string& name, Deadline deadline) {
+  while (!deadline.passed() && LibvirtDomain{virDomainLookupByName(connection_.get(), name.c_str())}) {
     std::this_thread::sleep_for(kNoticeInterval);
   }
-  return found;
 }
 
 std::string LibvirtBackend::complaints(const VmPlan& vm) {

@@ -28,9 +28,8 @@ class LibvirtBackend : public Hypervisor {
   static std::string version();
 
  private:
-  /// An earlier VM of that name was killed, and libvirt may not have noticed yet. Waits until it has; false:
-  /// there is no such VM.
-  bool forget_ended(const std::string& name, Deadline deadline);
+  /// An earlier VM of that name was killed, and libvirt may not have noticed yet. Waits until it has.
+  void wait_until_free(const std::string& name, Deadline deadline);
 
   fs::path root_;
   std::mutex open_mutex_;

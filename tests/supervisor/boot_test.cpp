@@ -102,6 +102,7 @@ TEST_CASE("a VM's overlay goes with it, and a VM of the same name can be made ag
     fixture.call(StopAll{});
     CHECK_FALSE(fs::exists(folder / "overlay-0.qcow2"));
   }
+  for (const VmFailed& vm : fixture.all<VmFailed>()) FAIL_CHECK(vm.reason);
 }
 
 TEST_CASE("an image's cache is built, found again, verified, and boots VMs") {
