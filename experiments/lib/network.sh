@@ -38,8 +38,9 @@ END
     tc -n "$space" qdisc add dev eth0 root tbf rate "$3" burst 128kb limit 1mb
 }
 
+# (Of another cluster that goes meanwhile ip complains.)
 namespaces() {
-    ip netns list | awk -v prefix="$prefix-" 'index($1, prefix) == 1 { print $1 }'
+    ip netns list 2>/dev/null | awk -v prefix="$prefix-" 'index($1, prefix) == 1 { print $1 }'
 }
 
 # Every process in the cluster's namespaces, but for the caller itself.

@@ -1,8 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """What the experiments stand on: programs, the cluster in a box, and what the machine's processors did meanwhile."""
+import concurrent.futures
+import itertools
 import os
 import pathlib
 import subprocess
+import sys
 import threading
 import time
 
@@ -31,16 +34,32 @@ def check_machine():
 
 
 def say(text):
-    print(f"experiments/run: {text}", flush=True)
+    sys.stdout.write(f"experiments/run: {text}\n")  # in one piece: measurements may run beside each other
+    sys.stdout.flush()
+
+
+def beside(most, tasks):
+    """Calls the tasks, up to `most` at a time. After one that fails none is begun."""
+    pool = concurrent.futures.ThreadPoolExecutor(most)
+    try:
+        for future in concurrent.futures.as_completed([pool.submit(task) for task in tasks]):
+            future.result()
+    finally:
+        pool.shutdown(cancel_futures=True)
 
 
 class Box:
-    """A cluster of `nodes` with links of `rate` (as tc has it) whose storage node serves `images`; a context manager."""
+    """A cluster of `nodes` with links of `rate` (as tc has it) whose storage node serves `images`; a context manager.
 
-    def __init__(self, nodes, rate, images=(), options=()):
-        self.name = f"x{os.getpid()}"
-        self.nodes, self.rate = nodes, rate
-        self.up_options = ["--nodes", nodes, "--rate", rate, *(word for image in images for word in ("--image", image)), *options]
+    `node_storage`: the folder below which the nodes keep what they have; without one in memory.
+    """
+    numbers = itertools.count()
+
+    def __init__(self, nodes, rate, images=(), options=(), node_storage="/dev/shm"):
+        self.name = f"x{os.getpid()}n{next(self.numbers)}"
+        self.nodes, self.rate, self.node_storage = nodes, rate, pathlib.Path(node_storage)
+        self.up_options = ["--nodes", nodes, "--rate", rate, "--node-storage", node_storage, "--owner", os.getpid(),
+                           *(word for image in images for word in ("--image", image)), *options]
 
     def __enter__(self):
         self.cluster("up", *self.up_options)
@@ -63,7 +82,7 @@ class Box:
         return int(self.cluster("served"))
 
     def _caches(self):
-        return list(pathlib.Path(f"/dev/shm/vmi-cluster-{self.name}").glob("node*/cache/*"))
+        return list((self.node_storage / f"vmi-cluster-{self.name}").glob("node*/cache/*"))
 
     def nodes_with_cache(self):
         return len({path.parent for path in self._caches()})

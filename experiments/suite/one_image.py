@@ -5,12 +5,15 @@ Every VM replays the same recorded boot. Node 0 has the boot cache (as a node ha
 sent whole; the other nodes receive it. Links have the given rate, the storage node's too.
 """
 import dataclasses
+import functools
 import os
+import pathlib
 import subprocess
 
-from .box import BIN, Box, qemu, say
+from .box import BIN, Box, beside, qemu
 from .fleet import launch
-from .inputs import boot_of
+from .inputs import Boot, boot_of
+from .results import Results
 
 
 @dataclasses.dataclass
@@ -25,6 +28,9 @@ class Plan:
 QUICK = Plan("tiny", [1, 2, 4], [100], 0.5, 1)
 FULL = Plan("debian", [1, 2, 4, 16, 64], [50, 500], 1.0, 3)
 LONG_S = 600  # an arm that takes longer runs once
+# These wait for the storage node's link nearly all the time, so several run beside each other, each in a cluster of its own.
+LINK_BOUND = ("plain", "cold stock", "cold")
+BESIDE = 3
 
 # Options of each arm. "held" is measured right after "sent", with the caches that it left on the nodes.
 ARMS = {
@@ -46,36 +52,71 @@ def run(results, folder, full):
     arms = usable_arms(boot)
     results.attributes["arms_left_out"] = ", ".join(sorted(set(ARMS) - set(arms)))
     for rate in plan.rates:
-        todo = [(nodes, arm, repeat) for repeat in range(plan.repeats) for nodes in plan.points for arm in arms
-                if not results.has(rate_mbit=rate, nodes=nodes, arm=arm, repeat=repeat)]
-        if not todo:
-            continue
-        with Box(max(plan.points), f"{rate}mbit", [boot.image]) as box:
-            for nodes, arm, repeat in todo:
-                measure(results, folder, box, boot, plan, rate, nodes, arm, repeat)
+        work = Work(results, folder, boot, plan, rate)
+        points = [(nodes, arm, repeat) for repeat in range(plan.repeats) for nodes in plan.points for arm in arms]
+        todo = [point for point in points if work.is_wanted(*point)]
+        beside(BESIDE, [functools.partial(work.alone, *point) for point in todo if point[1] in LINK_BOUND])
+        rest = [point for point in todo if point[1] not in LINK_BOUND]
+        big = [point for point in rest if point[1] == "full" and point[0] > most_full_copies(boot)]
+        work.in_turn([point for point in rest if point not in big])
+        work.in_turn(big, node_storage=folder)
 
 
-def measure(results, folder, box, boot, plan, rate, nodes, arm, repeat):
-    bytes_sent = {"plain": nodes * boot.read_bytes, "full": boot.image.stat().st_size}.get(arm, boot.read_bytes)
-    expected_s = 8e-6 * bytes_sent / rate + boot.think_s * plan.think
-    if repeat > 0 and expected_s > LONG_S:
-        return
-    if arm == "full" and (room := most_full_copies(boot)) < nodes:
-        say(f"the whole image on {nodes} nodes does not fit into this machine's memory ({room} do); left out")
-        return
-    if arm != "held":
-        box.forget_caches()
-    elif box.nodes_with_cache() < nodes:  # of a run that was cut off between the two
-        launch(box, boot, nodes, ARMS[arm](boot), folder / "again.h5", 0)
-    record = folder / f"{arm.replace(' ', '-')}-{rate}-{nodes}-{repeat}.h5"
-    row, share = launch(box, boot, nodes, ARMS[arm](boot), record, plan.think, timeout=120 + 3 * expected_s, local=arm == "full",
-                        notes={"dilation": results.attributes["dilation"], "arm": arm})
-    first = {"arm": arm, "rate_mbit": rate, "nodes": nodes, "repeat": repeat, "last_ready_s": row["last_ready_s"]}
-    results.add({**first, **row, "measured_mbit": box.measured_mbit}, share)
+@dataclasses.dataclass
+class Work:
+    """Measurements of one boot with links of one rate."""
+    results: Results
+    folder: pathlib.Path
+    boot: Boot
+    plan: Plan
+    rate: int
+
+    def bytes_sent(self, nodes, arm):
+        """What the busiest link carries."""
+        return {"full": self.boot.image.stat().st_size}.get(arm, self.boot.read_bytes * (nodes if arm in LINK_BOUND else 1))
+
+    def expected_s(self, nodes, arm):
+        return 8e-6 * self.bytes_sent(nodes, arm) / self.rate + self.boot.think_s * self.plan.think
+
+    def is_wanted(self, nodes, arm, repeat):
+        if nodes == 2 and arm not in ("sent", "held"):  # that point is there for T1
+            return False
+        if repeat > 0 and self.expected_s(nodes, arm) > LONG_S:
+            return False
+        return not self.results.has(rate_mbit=self.rate, nodes=nodes, arm=arm, repeat=repeat)
+
+    def box(self, nodes, **options):
+        return Box(nodes, f"{self.rate}mbit", [self.boot.image], **options)
+
+    def alone(self, nodes, arm, repeat):
+        """In a cluster of its own."""
+        with self.box(nodes) as box:
+            self.measure(box, nodes, arm, repeat)
+
+    def in_turn(self, points, **options):
+        if points:
+            with self.box(max(nodes for nodes, _, _ in points), **options) as box:
+                for point in points:
+                    self.measure(box, *point)
+                    if options:  # room is what this is about
+                        box.forget_caches()
+
+    def measure(self, box, nodes, arm, repeat):
+        options = ARMS[arm](self.boot)
+        if arm != "held":
+            box.forget_caches()
+        elif box.nodes_with_cache() < nodes:  # of a run that was cut off between the two
+            launch(box, self.boot, nodes, options, self.folder / "again.h5", 0)
+        record = self.folder / f"{arm.replace(' ', '-')}-{self.rate}-{nodes}-{repeat}.h5"
+        row, share = launch(box, self.boot, nodes, options, record, self.plan.think, timeout=120 + 3 * self.expected_s(nodes, arm),
+                            local=arm == "full", notes={"dilation": self.results.attributes["dilation"], "arm": arm})
+        first = {"arm": arm, "rate_mbit": self.rate, "nodes": nodes, "repeat": repeat, "last_ready_s": row["last_ready_s"]}
+        storage = "memory" if box.node_storage == pathlib.Path("/dev/shm") else "disk"
+        self.results.add({**first, **row, "measured_mbit": box.measured_mbit, "node_storage": storage}, share)
 
 
 def most_full_copies(boot):
-    """Nodes keep their copies in memory here; a third of it is left for all else."""
+    """So many nodes can keep the whole image in this machine's memory; a third of it is left for all else."""
     return int(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") * 2 / 3 // boot.image.stat().st_size)
 
 

@@ -6,6 +6,7 @@ import os
 import platform
 import re
 import subprocess
+import threading
 
 import h5py
 import numpy
@@ -19,6 +20,7 @@ class Results:
 
     def __init__(self, name, folder, most_cpu, **attributes):
         self.most_cpu = most_cpu
+        self.lock = threading.Lock()  # of the rows and their journal: measurements may run beside each other
         self.path = folder / f"{name}.h5"
         self.journal = folder / "points.jsonl"
         self.rows = [json.loads(line) for line in self.journal.read_text().splitlines()] if self.journal.exists() else []
@@ -31,11 +33,12 @@ class Results:
     def add(self, row, cpu_share, timed=True):
         """`row`: values by column; text, int or float. A timed run that needed too much of the machine is void."""
         row = {**row, "cpu_share": cpu_share, "void": int(timed and not cpu_share <= self.most_cpu)}
-        self.rows.append(row)
-        with self.journal.open("a") as file:
-            file.write(json.dumps(row) + "\n")
-            file.flush()
-            os.fsync(file.fileno())
+        with self.lock:
+            self.rows.append(row)
+            with self.journal.open("a") as file:
+                file.write(json.dumps(row) + "\n")
+                file.flush()
+                os.fsync(file.fileno())
         shown = ", ".join(f"{key} {value:.4g}" if isinstance(value, float) else f"{key} {value}" for key, value in list(row.items())[:SHOWN])
         say(f"{shown}; processors busy {cpu_share:.0%}{' (VOID)' if row['void'] else ''}")
 

@@ -18,7 +18,7 @@ sys.path.insert(0, str(RUN.parent))
 from suite.box import qemu  # noqa: E402
 
 
-@unittest.skipUnless(os.geteuid() == 0, "network namespaces need root")
+@unittest.skipUnless(os.geteuid() == 0 or "CI" in os.environ, "network namespaces need root")
 class Experiments(LaunchCase):
     def experiment(self, name):
         """Runs it quickly, on a machine that may be busy; its result file's folder and what was said."""

@@ -60,7 +60,7 @@ class SlurmTemplates(SlurmCase):
         self.assert_nothing_left()
 
 
-@unittest.skipUnless(os.geteuid() == 0, "an epilog runs as root")
+@unittest.skipUnless(os.geteuid() == 0 or "CI" in os.environ, "an epilog runs as root")
 class SlurmEpilog(unittest.TestCase):
     def test_removes_what_a_dead_launch_left_and_nothing_else(self):
         uid = pwd.getpwnam("nobody").pw_uid
