@@ -6,10 +6,10 @@ import textwrap
 from matplotlib import pyplot
 from matplotlib.ticker import LogLocator, NullLocator
 
-from .plot import BLUE, GREY, ORANGE, RED, plain
+from .plot import BLUE, GREEN, GREY, ORANGE, RED, plain
 from .table import grid, size
 
-LOOKS = {"ours": (BLUE, "D"), "MPI_Bcast": (RED, "o"), "MPI_Bcast tuned": (ORANGE, "s"), "read by each": (GREY, "v")}
+LOOKS = {"ours": (BLUE, "D"), "MPI_Bcast": (RED, "o"), "MPI_Bcast tuned": (ORANGE, "s"), "sbcast": (GREEN, "^"), "read by each": (GREY, "v")}
 MOST = 1.25  # the ratio that is wanted of ours
 
 
@@ -19,15 +19,17 @@ def points_of(frame):
 
 def text(experiment):
     v = experiment.valid
-    rows = [("nodes", "link [Mbit/s]", "payload", "limit [s]", *(f"{scheme} [s]" for scheme in LOOKS), "ours / limit")]
+    rows = [("nodes", "link [Mbit/s]", "payload", "limit [s]", *(f"{scheme} [s]" for scheme in LOOKS), "ours / limit", "sbcast / ours")]
     for (nodes, rate, payload), frame in points_of(v):
         median = frame.groupby("scheme").time_s.median()
         ours = frame[frame.scheme == "ours"]
         rows.append((str(nodes), f"{rate:g}", size(payload), f"{frame.limit_s.min():.2f}",
                      *(f"{median[scheme]:.2f}" if scheme in median else "-" for scheme in LOOKS),
-                     f"{ours.ratio.median():.2f}" if len(ours) else "-"))
+                     f"{ours.ratio.median():.2f}" if len(ours) else "-",
+                     f"{median['sbcast'] / median['ours']:.1f}" if {"sbcast", "ours"} <= set(median.index) else "-"))
     intro = ("A payload that does not compress, from one node to all others. The limit is the payload over the measured rate of the link; "
-             "'read by each' is every node reading it from the storage node, whose link they share. Medians.")
+             "'read by each' is every node reading it from the storage node, whose link they share; "
+             "'sbcast' is Slurm's own, with its defaults. Medians; '-': not measured, as it sends a copy for each node over one link.")
     return textwrap.fill(intro, 120) + "\n\n" + "\n".join(grid(rows))
 
 

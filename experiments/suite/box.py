@@ -51,15 +51,15 @@ def beside(most, tasks):
 class Box:
     """A cluster of `nodes` with links of `rate` (as tc has it) whose storage node serves `images`; a context manager.
 
-    `node_storage`: the folder below which the nodes keep what they have; without one in memory.
+    `node_storage`: the folder below which the nodes keep what they have; without one in memory. `started_by`: what starts launches.
     """
     numbers = itertools.count()
 
-    def __init__(self, nodes, rate, images=(), options=(), node_storage="/dev/shm"):
+    def __init__(self, nodes, rate, images=(), options=(), node_storage="/dev/shm", started_by="mpirun"):
         self.name = f"x{os.getpid()}n{next(self.numbers)}"
-        self.nodes, self.rate, self.node_storage = nodes, rate, pathlib.Path(node_storage)
+        self.nodes, self.rate, self.node_storage, self.started_by = nodes, rate, pathlib.Path(node_storage), started_by
         self.up_options = ["--nodes", nodes, "--rate", rate, "--node-storage", node_storage, "--owner", os.getpid(),
-                           *(word for image in images for word in ("--image", image)), *options]
+                           *(["--slurm"] if started_by == "srun" else []), *(word for image in images for word in ("--image", image)), *options]
 
     def __enter__(self):
         self.cluster("up", *self.up_options)
@@ -92,9 +92,19 @@ class Box:
         for path in self._caches():
             path.unlink()
 
-    def mpirun(self, ranks, words, log, timeout):
-        """Runs the words on the first `ranks` nodes, one rank each; the exit status. The output goes to the file `log`."""
-        command = [CLUSTER, "run", "--name", self.name, "--", "mpirun", "-n", ranks, *words]
+    def forget(self, name):
+        """Removes the nodes' own files of this name."""
+        for path in (self.node_storage / f"vmi-cluster-{self.name}").glob(f"node*/{name}"):
+            path.unlink()
+
+    def start_ranks(self, ranks, words, log, timeout):
+        """Runs the words on the first `ranks` nodes, one rank each; see run()."""
+        starter = {"mpirun": ["mpirun", "-n", ranks], "srun": ["srun", "--nodes", ranks, "--ntasks", ranks]}[self.started_by]
+        return self.run([*starter, *words], log, timeout)
+
+    def run(self, words, log, timeout):
+        """Runs the words on the first node; the exit status. The output goes to the file `log`."""
+        command = [CLUSTER, "run", "--name", self.name, "--", *words]
         with open(log, "wb") as out:
             process = subprocess.Popen([str(word) for word in command], stdin=subprocess.DEVNULL, stdout=out, stderr=subprocess.STDOUT)
             try:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""distribution alone: ours, MPI_Bcast, tuned MPI_Bcast, and every node reading for itself, against the link's limit
+"""distribution alone: ours, MPI_Bcast, tuned MPI_Bcast, Slurm's sbcast, every node reading for itself, the link's limit
 
 distribution_bench (experiments/bench/distribution) does the first three; what every node reads for itself comes from the
 storage node's NBD server. The payload does not compress.
@@ -16,6 +16,7 @@ MIB = 2**20
 QUICK = [(4, 200, 16 * MIB), (8, 200, 16 * MIB)]
 FULL = [(8, 1000, 16 * MIB), (8, 1000, 64 * MIB), (8, 1000, 256 * MIB), (16, 200, 64 * MIB), (32, 100, 64 * MIB), (64, 50, 16 * MIB), (64, 50, 64 * MIB)]
 TUNED = ["--mca", "coll_tuned_use_dynamic_rules", 1, "--mca", "coll_tuned_bcast_algorithm", 3, "--mca", "coll_tuned_bcast_algorithm_segmentsize", 131072]
+SLOW_S = 200  # schemes that send a copy for each node over one link are left out where that takes longer
 SCHEMES = {"ours": ([], "automatic"), "MPI_Bcast": ([], "bcast"), "MPI_Bcast tuned": (TUNED, "bcast")}
 
 
@@ -23,14 +24,14 @@ def run(results, folder, full):
     repeats = 3 if full else 1
     for nodes, rate, size in FULL if full else QUICK:
         point = {"nodes": nodes, "rate_mbit": rate, "size_bytes": size}
-        todo = [(scheme, repeat) for repeat in range(repeats) for scheme in [*SCHEMES, "read by each"]
-                if not results.has(**point, scheme=scheme, repeat=repeat)]
+        todo = [(scheme, repeat) for repeat in range(repeats) for scheme in [*SCHEMES, *BY_EACH]
+                if not (scheme in BY_EACH and nodes * 8e-6 * size / rate > SLOW_S) and not results.has(**point, scheme=scheme, repeat=repeat)]
         if not todo:
             continue
         payload = folder / "payload"
         payload.write_bytes(os.urandom(size))
         try:
-            with Box(nodes, f"{rate}mbit", [payload]) as box:
+            with Box(nodes, f"{rate}mbit", [payload], ["--slurm"]) as box:
                 for scheme, repeat in todo:
                     measure(results, folder, box, point, scheme, repeat)
         finally:
@@ -42,7 +43,7 @@ def measure(results, folder, box, point, scheme, repeat):
     log = folder / "run.log"
     begin = time.time()
     with CpuMeter() as meter:
-        work = read_by_each if scheme == "read by each" else bench
+        work = BY_EACH.get(scheme, bench)
         row = work(box, point, scheme, log, patience=60 + 20 * limit_s * (point["nodes"] if scheme == "read by each" else 1))
     row = {**point, "scheme": scheme, "time_s": row["time_s"], "repeat": repeat, **row, "measured_mbit": box.measured_mbit}
     row["limit_s"] = 8e-6 * row["wire_bytes"] / box.measured_mbit
@@ -53,7 +54,7 @@ def measure(results, folder, box, point, scheme, repeat):
 def bench(box, point, scheme, log, patience):
     options, name = SCHEMES[scheme]
     output = log.with_suffix(".json")
-    status = box.mpirun(point["nodes"], [*options, BIN / "distribution_bench", "--interface", "eth0", "--size", point["size_bytes"],
+    status = box.start_ranks(point["nodes"], [*options, BIN / "distribution_bench", "--interface", "eth0", "--size", point["size_bytes"],
                                          "--schemes", name, "--repeat", 1, "--timeout", f"{patience:.0f}s", "--json", output], log, patience + 60)
     if status != 0:
         raise ExperimentError(f"distribution_bench ended with status {status}; see {log}")
@@ -63,9 +64,24 @@ def bench(box, point, scheme, log, patience):
 
 def read_by_each(box, point, _, log, patience):
     """From the first node's start to the last one's end."""
-    script = f"date +BEGIN%s.%N; nbdcopy {box.url('payload')} null: && date +END%s.%N"
-    status = box.mpirun(point["nodes"], ["sh", "-c", script], log, patience + 60)
+    script = f"{MARK.format('BEGIN')}; nbdcopy {box.url('payload')} null: && {MARK.format('END')}"
+    return between_marks(box.start_ranks(point["nodes"], ["sh", "-c", script], log, patience + 60), point, log, "NBD", point["nodes"])
+
+
+def sbcast(box, point, _, log, patience):
+    """From one node's disk in memory to all nodes', its own included."""
+    script = f"{MARK.format('BEGIN')}; sbcast --force {log.parent / 'payload'} $VMI_CLUSTER_LOCAL/payload && {MARK.format('END')}"
+    status = box.run(["salloc", "--quiet", "--nodes", point["nodes"], "sh", "-c", script], log, patience + 60)
+    box.forget("payload")
+    return between_marks(status, point, log, "sbcast", 1)
+
+
+MARK = "date +{}%s.%N"
+BY_EACH = {"read by each": read_by_each, "sbcast": sbcast}
+
+
+def between_marks(status, point, log, used, ends):
     times = {word: [float(at) for at in re.findall(rf"{word}([\d.]+)", log.read_text())] for word in ("BEGIN", "END")}
-    if status != 0 or len(times["END"]) != point["nodes"]:
-        raise ExperimentError(f"reading by NBD ended with status {status}; see {log}")
-    return {"time_s": max(times["END"]) - min(times["BEGIN"]), "wire_bytes": point["size_bytes"], "used": "NBD"}
+    if status != 0 or len(times["END"]) != ends:
+        raise ExperimentError(f"distributing by {used} ended with status {status}; see {log}")
+    return {"time_s": max(times["END"]) - min(times["BEGIN"]), "wire_bytes": point["size_bytes"], "used": used}

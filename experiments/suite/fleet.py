@@ -19,12 +19,12 @@ def launch(box, boot, nodes, options, record, think=1.0, backend="qemu", vms=Non
     words = [BIN / "vmilaunch", "--image", boot.image if local else box.url(boot.image), "--vms", vms or nodes, *options, "--qemu", qemu(), "--machine", "microvm", "--memory", "32M",
              "--accel", "tcg", "--backend", backend, "--kernel", BIN / "replay.elf", "--initrd", boot.trace, "--append", f"think={think:g}",
              "--ready", f"serial:REPLAY-DONE .*full={boot.full}", "--timeout", f"{timeout:.0f}s", "--output", record]
-    for key, value in {"link": box.rate, "trace": boot.name, "think": think, **(notes or {})}.items():
+    for key, value in {"link": box.rate, "trace": boot.name, "think": think, "started_by": box.started_by, **(notes or {})}.items():
         words += ["--note", f"{key}={value}"]
     served = box.served_bytes()
     begin = time.time()
     with CpuMeter() as meter:
-        status = box.mpirun(nodes, words, record.with_suffix(".log"), timeout + 400)
+        status = box.start_ranks(nodes, words, record.with_suffix(".log"), timeout + 400)
     served = box.served_bytes() - served
     if status != 0:
         raise ExperimentError(f"vmilaunch ended with status {status}; see {record.with_suffix('.log')}")

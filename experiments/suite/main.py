@@ -27,6 +27,8 @@ def parser():
                    help="where to [build/experiments]; what it holds already is not measured again")
     p.add_argument("--dilation", type=float, default=15, metavar="F",
                    help="how much slower guests compute here than with KVM; link rates stand for F times as much. Only recorded [15]")
+    p.add_argument("--start-by", choices=["mpirun", "srun"], default="mpirun",
+                   help="what starts the launches of one-image; srun: in a Slurm that is started for it [mpirun]")
     p.add_argument("--most-cpu", type=float, default=0.85, metavar="SHARE",
                    help="a measurement during which more of this machine's processors was busy is void [0.85]")
     return p
@@ -51,7 +53,8 @@ def run(name, options):
     begin = time.monotonic()
     folder = options.out.resolve() / ("full" if options.full else "quick") / name
     folder.mkdir(parents=True, exist_ok=True)
-    results = Results(name, folder, options.most_cpu, command="experiments/run " + shlex.join(sys.argv[1:]), dilation=options.dilation)
+    results = Results(name, folder, options.most_cpu, command="experiments/run " + shlex.join(sys.argv[1:]), dilation=options.dilation,
+                      started_by=options.start_by)
     EXPERIMENTS[name].run(results, folder, options.full)
     results.save()
     text = subprocess.run([VMIREPORT, results.path, "--csv", folder / f"{name}.csv", "--plot", folder / f"{name}.png"],

@@ -86,7 +86,7 @@ class Work:
         return not self.results.has(rate_mbit=self.rate, nodes=nodes, arm=arm, repeat=repeat)
 
     def box(self, nodes, **options):
-        return Box(nodes, f"{self.rate}mbit", [self.boot.image], **options)
+        return Box(nodes, f"{self.rate}mbit", [self.boot.image], started_by=self.results.attributes["started_by"], **options)
 
     def alone(self, nodes, arm, repeat):
         """In a cluster of its own."""

@@ -130,6 +130,19 @@ class Cluster(ReplayCase):
         self.assert_gone(name)
         self.assertEqual(list(self.folder.glob("vmi-cluster-*")), [])
 
+    def test_slurm_runs_on_the_nodes_and_goes_with_them(self):
+        name = self.names[0]
+        self.up(name, "--nodes", 3, "--slurm")
+        out = self.run_in(name, "srun", "--nodes", 3, "--ntasks", 3, "sh", "-c", "echo on $(hostname) at $(hostname -I) in $VMILAUNCH_NODE_DIR")
+        for i in range(3):
+            self.assertIn(f"on node{i} at 10.77.0.{i + 1} in /dev/shm/vmi-cluster-{name}/node{i}", out.replace("  ", " "))
+        script = 'echo word > "$0" && exec sbcast "$0" "$VMI_CLUSTER_LOCAL/here"'
+        self.run_in(name, "salloc", "--quiet", "--nodes", 3, "sh", "-c", script, self.folder / "file")
+        copies = [pathlib.Path(f"/dev/shm/vmi-cluster-{name}/node{i}/here").read_text() for i in range(3)]
+        self.assertEqual(copies, ["word\n"] * 3)
+        self.run_command([CLUSTER, "down", "--name", name])
+        self.assert_gone(name)
+
     def test_what_cannot_be_made_is_refused_and_leaves_nothing(self):
         name = self.names[0]
         self.assertIn("--nodes", self.run_command([CLUSTER, "up", "--name", name, "--nodes", "many"], expect=2))

@@ -49,7 +49,7 @@ class Experiments(LaunchCase):
         folder, _ = self.experiment("distribution")
         results = pandas.read_csv(folder / "distribution.csv")
         for _, point in results.groupby(["nodes", "rate_mbit", "size_bytes"]):
-            self.assertEqual(sorted(point.scheme), ["MPI_Bcast", "MPI_Bcast tuned", "ours", "read by each"])
+            self.assertEqual(sorted(point.scheme), ["MPI_Bcast", "MPI_Bcast tuned", "ours", "read by each", "sbcast"])
             self.assertTrue((point.time_s > 0).all())
 
     def test_density_sees_the_memory_of_vms_of_both_backends(self):
