@@ -38,10 +38,14 @@ int Launch::run() {
   const std::optional<Error> failure = attempt([&] {
     plan();
     if (options_.dry_run) {
+      look_whether_it_fits();
       print_dry_run();
-      return;
     }
+    demand_room();
+    demand_cpus();
+    if (options_.dry_run) return;
     find_caches();
+    demand_room();  // now with the caches
     distribute_and_prepare();
     start();
     wait_ready();

@@ -2,6 +2,7 @@
 #pragma once
 
 #include "cachegen/build.hpp"
+#include "launcher/fit.hpp"
 #include "launcher/image_plan.hpp"
 #include "launcher/launch_clock.hpp"
 #include "launcher/mpi/distribute.hpp"
@@ -33,6 +34,13 @@ class Launch {
   void plan();
   void look_around();
   void tell_desk_the_plan();
+  /// Throws Error(environment) when some node has too little memory or room in --node-dir, or too few CPUs,
+  /// as far as --overcommit does not allow it.
+  void demand_room();
+  void demand_cpus() const;
+  void look_whether_it_fits();
+  NodeLoad load_of_this_node() const;
+  Bytes cache_to_come(const ImagePlan& image) const;
   void find_caches();
   void find_cache(ImagePlan& image);
   BuildRequest build_request(const ImagePlan& image) const;
@@ -71,6 +79,7 @@ class Launch {
   std::unique_ptr<Desk> desk_;       ///< rank 0 only
   std::vector<PlacedVm> placed_;
   std::vector<ImagePlan> images_;
+  std::vector<NodeFit> fits_;  ///< of every node, as last looked
   Environment environment_;
   Driver driver_ = Driver::qcow2;
   GuestSpec guest_;  ///< options_.guest with the accelerator that all ranks use

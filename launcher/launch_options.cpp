@@ -210,6 +210,9 @@ void read_end(const Options& options, LaunchOptions& launch) {
   if (launch.command && launch.ready.kind == ReadySpec::Kind::exit) {
     throw usage("--ready exit means that the VMs have ended; a command would find none");
   }
+  launch.overcommit =
+      pick<Overcommit>(options, "overcommit",
+                       {{"none", Overcommit::none}, {"cpus", Overcommit::cpus}, {"all", Overcommit::all}});
   launch.dry_run = options.flag("dry-run");
   launch.keep_going = options.flag("keep-going");
   launch.json = options.flag("json");
@@ -340,6 +343,13 @@ const OptionTable& launch_option_table() {
               .help = "Attribute to keep in the record.",
               .repeatable = true})
         .add({.name = "hold", .help = "Keep the VMs until a signal or the job's end."})
+        .add({.name = "overcommit",
+              .metavar = "WHAT",
+              .default_value = "cpus",
+              .help =
+                  "What VMs may want more of than a node's allocation has: none, CPUs, or all (memory and "
+                  "--node-dir too).",
+              .choices = {"none", "cpus", "all"}})
         .add({.name = "keep-going", .help = "Go on with the other VMs when some fail."})
         .add({.name = "backend",
               .metavar = "BACKEND",

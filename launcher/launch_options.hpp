@@ -21,6 +21,8 @@ struct ImageRequest {
 enum class CacheMode { automatic, none, cold, full, path };
 enum class Placement { node, shared };
 enum class VerifyChoice { sample, full, none };
+/// What the VMs of a node may want more of than the node's allocation has.
+enum class Overcommit { none, cpus, all };
 
 /// What the user asked for, checked for everything that can be checked without looking at a file or a node.
 struct LaunchOptions {
@@ -52,6 +54,7 @@ struct LaunchOptions {
   std::map<std::string, std::string> notes;
   bool hold = false;
   std::optional<std::vector<std::string>> command;
+  Overcommit overcommit = Overcommit::cpus;
   bool dry_run = false;
   bool keep_going = false;
   bool json = false;

@@ -159,6 +159,7 @@ void Launch::print_dry_run() {
     std::cout << nlohmann::json{{"vms", vms},
                                 {"nodes", rank_.layout().node_keys},
                                 {"driver", to_text(driver_)},
+                                {"fits", fits_},
                                 {"domain", domain}}
                      .dump(2)
               << "\n";
@@ -171,6 +172,11 @@ void Launch::print_dry_run() {
     const int node = rank_.layout().node_of_rank[static_cast<std::size_t>(rank)];
     std::cout << "  rank " << rank << " on " << rank_.layout().node_keys[static_cast<std::size_t>(node)]
               << ": " << std::ranges::count(placed_, rank, &PlacedVm::rank) << " VMs\n";
+  }
+  for (const NodeFit& fit : fits_) std::cout << "  node " << fit.node << ": " << fit.text() << "\n";
+  if (options_.cache == CacheMode::automatic) {
+    std::cout << "  on each node, the boot cache comes on top: at most " << format_size(options_.quota)
+              << "\n";
   }
   std::cout << "\n" << shown.name << ":\n" << domain << "\n";
 }

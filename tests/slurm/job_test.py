@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Launches as Slurm jobs and steps, on a cluster of four nodes."""
 import pwd
+import re
 import unittest
 
 from support import SlurmCase, contained
@@ -64,6 +65,38 @@ class SlurmLaunch(SlurmCase):
                 self.assert_nothing_left()
                 jobs = self.cluster.ask("scontrol", "show", "job", "-o")
                 self.assertRegex(jobs, rf"JobName=exit-{status} .*ExitCode={status}:0")
+
+    def test_an_allocation_too_small_is_refused_before_any_vm_starts(self):
+        # Eight VMs of 16 MiB, two a node, need about 300 MiB a node.
+        salloc = ["salloc", "--nodes=4", "--ntasks-per-node=1", "--time=5"]
+        for name, source, command in (
+                ("srun", "the step's memory, by ulimit -m", self.srun("--mem=100")),
+                ("salloc", "SLURM_MEM_PER_NODE", [*salloc, "--mem=100", *self.srun()]),
+                ("per-cpu", "SLURM_MEM_PER_CPU x SLURM_CPUS_ON_NODE", [*salloc, "--mem-per-cpu=50", *self.srun()]),
+                ("mpirun", "SLURM_MEM_PER_NODE", [*salloc, "--mem=100", "mpirun"])):
+            with self.subTest(name):
+                record = self.folder / f"{name}.h5"
+                out = self.run_as_user([*command, *self.launch("--output", record)], expect=4)
+                for node in range(4):
+                    self.assertRegex(out, rf"node n{node}: 2 VMs x \(16 MiB memory \+ \d+ MiB QEMU with tcg .* = \d+ MiB, and there are \d+ MiB \({source}\)")
+                needed = re.search(r"ask for --mem=(\d+)M", out).group(1)
+                self.assert_nothing_left()
+                tables, attributes = self.read_record(record)
+                self.assertTrue(tables["vms"].t_spawn.isna().all())
+                self.assertEqual(set(tables["phases"].name) & {"cache", "distribute", "start"}, set())
+                self.assertEqual(attributes["exit_status"], 4)
+                self.assertEqual([path for path in (self.folder / "store").rglob("*") if path.is_file()], [], "nothing was profiled")
+        out = self.run_as_user(self.srun(f"--mem={needed}", *self.launch("--output", self.folder / "enough.h5", cache="none")))
+        self.assertIn("8 of 8 VMs ready", out)
+        self.assertRegex(out, r"share CPUs: node n0: 2 VMs x 1 CPU = 2, and there are 1 \(SLURM_CPUS_ON_NODE\)")
+        out = self.run_as_user(self.srun("--mem=100", *self.launch("--overcommit", "all", "--output", self.folder / "all.h5", cache="none")))
+        self.assertIn("may not fit", out)
+
+    def test_cpus_are_not_shared_when_the_user_says_so(self):
+        launch = self.launch("--overcommit", "none", "--output", self.folder / "run.h5", cache="none")
+        self.assertIn("--overcommit cpus", self.run_as_user(self.srun(*launch), expect=4))
+        self.run_as_user(self.srun("--cpus-per-task=2", *launch))
+        self.assert_nothing_left()
 
 
 class SlurmOfAUser(SlurmLaunch):

@@ -1,0 +1,103 @@
+// SPDX-License-Identifier: Apache-2.0
+// Whether what a Launch is about to start fits into what each node's allocation gives. Asked before anything
+// is profiled or sent, and once more when the caches' sizes are known.
+#include "launcher/desk.hpp"
+#include "launcher/launch.hpp"
+#include "launcher/mpi/collective.hpp"
+
+#include <algorithm>
+
+#include <linux/magic.h>
+#include <sys/vfs.h>
+
+namespace vmi {
+namespace {
+
+using namespace std::chrono_literals;
+
+constexpr auto kSmallStep = 120s;
+constexpr std::size_t kMostNamed = 8;  // nodes in one message
+
+bool is_in_memory(const fs::path& folder) {
+  struct statfs info {};
+  return statfs(folder.c_str(), &info) == 0 && (info.f_type == TMPFS_MAGIC || info.f_type == RAMFS_MAGIC);
+}
+
+/// The problems of one kind, a line each; empty: none.
+std::string problems(const std::vector<NodeFit>& fits, std::string NodeFit::*kind) {
+  std::string text;
+  std::size_t found = 0;
+  for (const NodeFit& fit : fits) {
+    if ((fit.*kind).empty() || ++found > kMostNamed) continue;
+    text += (text.empty() ? "" : "\n") + fit.*kind;
+  }
+  if (found > kMostNamed) text += "\nand " + std::to_string(found - kMostNamed) + " nodes more";
+  return text;
+}
+
+}  // namespace
+
+/// Bytes of a cache that does not lie on this node yet.
+Bytes Launch::cache_to_come(const ImagePlan& image) const {
+  if (image.payload.empty() || options_.placement == Placement::shared) return 0;
+  std::error_code error;
+  return fs::exists(node_store_->path_of(image.digest), error) ? 0 : image.payload_bytes;
+}
+
+NodeLoad Launch::load_of_this_node() const {
+  const NodeLayout& layout = rank_.layout();
+  NodeLoad load;
+  load.node = layout.node_key;
+  load.ranks = static_cast<int>(std::ranges::count(layout.node_of_rank, layout.node));
+  load.vms = static_cast<int>(std::ranges::count_if(placed_, [&](const PlacedVm& vm) {
+    return layout.node_of_rank[static_cast<std::size_t>(vm.rank)] == layout.node;
+  }));
+  const Bytes free = free_bytes(options_.node_dir);
+  for (const ImagePlan& image : images_) {
+    load.cache += cache_to_come(image);
+    if (options_.cache == CacheMode::cold && filler_of(image) != -1)
+      load.filling += std::min({options_.quota, image.virtual_bytes, free});
+    load.disk = std::max(load.disk, image.virtual_bytes);
+  }
+  load.node_dir = options_.node_dir.string();
+  load.node_dir_in_memory = is_in_memory(options_.node_dir);
+  load.node_dir_free = free;
+  load.allocation = read_allocation(HostView::real());
+  return load;
+}
+
+void Launch::look_whether_it_fits() {
+  NodeFit mine;
+  const std::optional<Error> failure = attempt([&] { mine = fit_of(load_of_this_node(), guest_); });
+  agree(rank_.world(), failure, rank_.waiter(kSmallStep), "looking at the allocation");
+  const std::vector<std::string> all = all_gather(rank_.world(), nlohmann::json(mine).dump(),
+                                                  rank_.waiter(kSmallStep), "the nodes' allocations");
+  // Ranks of a node share what it has; the one that finds the least speaks for it.
+  fits_.assign(static_cast<std::size_t>(rank_.layout().nodes), {});
+  for (std::size_t rank = 0; rank < all.size(); ++rank) {
+    NodeFit& fit = fits_[static_cast<std::size_t>(rank_.layout().node_of_rank[rank])];
+    fit = tighter(fit, nlohmann::json::parse(all[rank]).get<NodeFit>());
+  }
+}
+
+void Launch::demand_room() {
+  look_whether_it_fits();
+  for (const auto kind : {&NodeFit::memory_problem, &NodeFit::space_problem}) {
+    const std::string text = problems(fits_, kind);
+    if (text.empty()) continue;
+    if (options_.overcommit != Overcommit::all)
+      throw Error(ExitStatus::environment, "the VMs do not fit: " + text);
+    if (rank_.first()) log_warning("the VMs may not fit: " + text);
+  }
+}
+
+void Launch::demand_cpus() const {
+  const std::string text = problems(fits_, &NodeFit::cpu_problem);
+  if (text.empty()) return;
+  if (options_.overcommit == Overcommit::none)
+    throw Error(ExitStatus::environment, "the VMs do not fit: " + text + ", or say --overcommit cpus");
+  // Outside a job nobody has asked for CPUs, so that nobody can have asked for too few.
+  if (rank_.first() && fits_.front().allocation.in_slurm) log_warning("the VMs share CPUs: " + text);
+}
+
+}  // namespace vmi
