@@ -40,6 +40,7 @@ VmSpec Launch::spec_of(const PlacedVm& vm) const {
   spec.cache_writable = image.filler == vm.index;
   spec.quota = options_.quota;
   spec.driver = to_text(driver_);
+  spec.aio = to_text(options_.aio);
   spec.guest = to_json(guest_);
   spec.ready = options_.ready.to_text();
   spec.net = options_.net;

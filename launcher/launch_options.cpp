@@ -136,6 +136,7 @@ void read_cache(const Options& options, LaunchOptions& launch) {
   launch.node_dir = fs::absolute(options.given("node-dir").value_or(default_node_dir().string()));
   launch.granularity = options.size("granularity");
   launch.driver = parse_driver(options.text("driver"));
+  launch.aio = parse_aio(options.text("aio"));
   if (launch.driver == Driver::qcow2 && launch.cache == CacheMode::cold)
     throw usage(
         "--driver qcow2 reads caches and cannot fill one; for --cache cold use vmicache or copy-on-read");
@@ -308,7 +309,12 @@ const OptionTable& launch_option_table() {
               .metavar = "DRIVER",
               .default_value = "auto",
               .help = "How QEMU uses the cache.",
-              .choices = {"auto", "vmicache", "qcow2", "copy-on-read"}});
+              .choices = {"auto", "vmicache", "qcow2", "copy-on-read"}})
+        .add({.name = "aio",
+              .metavar = "KIND",
+              .default_value = "auto",
+              .help = "How QEMU reads and writes the node's files.",
+              .choices = {"auto", "threads", "io_uring"}});
     t.group("Guests")
         .add({.name = "ready",
               .metavar = "SPEC",

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
-#include "cachegen/guest/guest.hpp"
+#include "cachegen/guest/aio.hpp"
 #include "cachegen/guest/ready.hpp"
 #include "cachegen/support/options.hpp"
 #include "launcher/supervisor/protocol.hpp"
@@ -41,6 +41,7 @@ struct LaunchOptions {
   fs::path node_dir;   ///< node-local copies and overlays
   int profile_runs = 1;
   Driver driver = Driver::automatic;
+  Aio aio = Aio::automatic;
   Backend backend = Backend::automatic;
 
   ReadySpec ready;

@@ -14,8 +14,9 @@ namespace {
 
 using nlohmann::json;
 
-json file_node(const std::string& filename, const std::string& name, bool lock) {
+json file_node(const std::string& filename, const std::string& name, Aio aio, bool lock) {
   json node = {{"driver", "file"}, {"filename", filename}, {"node-name", name}};
+  if (aio == Aio::io_uring) node["aio"] = "io_uring";
   if (!lock) node["locking"] = "off";
   return node;
 }
@@ -40,7 +41,7 @@ void add_base(const ChainSpec& chain, std::vector<json>& nodes) {
 
 void add_cache(const ChainSpec& chain, std::vector<json>& nodes) {
   const std::string file_name = std::string(kCacheNode) + "-file";
-  json file = file_node(chain.cache_path, file_name, chain.lock_cache);
+  json file = file_node(chain.cache_path, file_name, chain.aio, chain.lock_cache);
   file["read-only"] = !chain.cache_writable;
   // A cache that fills is kept only after a clean end; syncing it while it fills would hold up its reads.
   if (chain.cache_writable) file["cache"] = {{"no-flush", true}};
@@ -80,7 +81,7 @@ std::vector<json> blockdev_chain(const ChainSpec& chain) {
   const std::string below = add_filter(chain, chain.cache_path.empty() ? kBaseNode : kCacheNode, nodes);
   const std::string file_name = std::string(kOverlayNode) + "-file";
   const json no_flush = {{"no-flush", true}};
-  json file = file_node(chain.overlay.string(), file_name, true);
+  json file = file_node(chain.overlay.string(), file_name, chain.aio, true);
   file["cache"] = no_flush;
   nodes.push_back(std::move(file));
   nodes.push_back({{"driver", "qcow2"},

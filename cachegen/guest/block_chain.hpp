@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
-#include "cachegen/guest/guest.hpp"
+#include "cachegen/guest/aio.hpp"
 
 #include <string>
 #include <vector>
@@ -22,6 +22,7 @@ struct ChainSpec {
   std::string image_url;          ///< path or URL, see image_node.hpp
   std::string image_format;       ///< "raw", "qcow2", ...; as `qemu-img info` names it
   Driver driver = Driver::qcow2;  ///< resolved, never automatic, when there is a cache
+  Aio aio = Aio::threads;         ///< of overlay and cache, which lie on the node; resolved, never automatic
   /// QEMU's image locks on the cache and the base. Off where the file system has none; see can_lock().
   bool lock_cache = true;
   bool lock_base = true;

@@ -9,8 +9,8 @@ NLOHMANN_JSON_SERIALIZE_ENUM(Backend, {{Backend::automatic, "auto"},
 NLOHMANN_JSON_SERIALIZE_ENUM(NetMode, {{NetMode::none, "none"}, {NetMode::user, "user"}})
 
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(VmSpec, index, name, image_url, image_format, virtual_bytes, cache,
-                                   cache_writable, quota, whole_copy, driver, guest, ready, net, kernel_args,
-                                   hostname, ssh_key, user_data)
+                                   cache_writable, quota, whole_copy, driver, aio, guest, ready, net,
+                                   kernel_args, hostname, ssh_key, user_data)
 
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(InspectImage, url)
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(ProbeEnvironment, qemu, accel, machine, backend)

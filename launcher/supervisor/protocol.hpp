@@ -42,6 +42,7 @@ struct VmSpec {
   Bytes quota = 0;
   bool whole_copy = false;      ///< image_url is this node's own copy of the image: what it serves is a hit
   std::string driver = "auto";  ///< --driver as text (cachegen/guest/guest.hpp)
+  std::string aio = "auto";     ///< --aio as text (cachegen/guest/aio.hpp)
   nlohmann::json guest;         ///< to_json(GuestSpec) (cachegen/guest/guest.hpp)
   std::string ready;            ///< ReadySpec as text (cachegen/guest/ready.hpp)
   NetMode net = NetMode::none;

@@ -19,6 +19,7 @@ ChainSpec chain_of(const VmSpec& spec, const VmPlan& plan, const QemuFacts& qemu
           .image_url = spec.image_url,
           .image_format = spec.image_format,
           .driver = resolve_driver(parse_driver(spec.driver), qemu, spec.cache_writable),
+          .aio = facts.aio(parse_aio(spec.aio), qemu),
           .lock_cache = spec.cache.empty() || facts.can_lock(spec.cache),
           .lock_base = facts.can_lock(spec.image_url)};
 }
@@ -44,6 +45,12 @@ bool HostFacts::can_lock(const std::string& url_or_path) {
   const auto known = can_lock_.find(url_or_path);
   if (known != can_lock_.end()) return known->second;
   return can_lock_[url_or_path] = vmi::can_lock(url_or_path);
+}
+
+Aio HostFacts::aio(Aio wanted, const QemuFacts& qemu) {
+  const std::lock_guard lock(mutex_);
+  if (!io_uring_problem_) io_uring_problem_ = io_uring_problem();
+  return resolve_aio(wanted, qemu, *io_uring_problem_);
 }
 
 VmPlan plan_vm(const VmSpec& spec, const VmFolders& folders, HostFacts& facts) {

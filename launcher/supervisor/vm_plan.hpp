@@ -1,11 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include "cachegen/guest/aio.hpp"
 #include "launcher/supervisor/hypervisor.hpp"
 #include "launcher/supervisor/protocol.hpp"
 
 #include <map>
 #include <mutex>
+#include <optional>
 
 namespace vmi::supervisor {
 
@@ -16,12 +18,14 @@ class HostFacts {
   /// Warns about automatic's choice of tcg once.
   Accel accel(Accel wanted);
   bool can_lock(const std::string& url_or_path);
+  Aio aio(Aio wanted, const QemuFacts& qemu);
 
  private:
   std::mutex mutex_;
   std::map<std::string, QemuFacts> qemu_;
   std::map<Accel, Accel> accel_;
   std::map<std::string, bool> can_lock_;
+  std::optional<std::string> io_uring_problem_;
 };
 
 /// Where one supervisor keeps its VMs' files.

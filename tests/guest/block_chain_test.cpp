@@ -46,6 +46,30 @@ TEST_CASE("base and cache are read-only, and only the overlay ignores flushes") 
   CHECK(node(nodes, "overlay-file")["cache"]["no-flush"] == true);
 }
 
+TEST_CASE("files of the node are read as asked, the base by threads") {
+  ChainSpec chain = chain_with_cache();
+  for (const json& item : blockdev_chain(chain)) CHECK_FALSE(item.contains("aio"));
+  chain.aio = Aio::io_uring;
+  const auto nodes = blockdev_chain(chain);
+  CHECK(node(nodes, "overlay-file")["aio"] == "io_uring");
+  CHECK(node(nodes, "cache-file")["aio"] == "io_uring");
+  CHECK_FALSE(node(nodes, "base-file").contains("aio"));
+}
+
+TEST_CASE("io_uring is chosen where both QEMU and the kernel are known to have it") {
+  const QemuFacts stock{.path = "/usr/bin/q", .version = "7.2"};
+  const QemuFacts ours{.path = "/opt/q", .version = "7.2 (vmicache)", .has_vmicache = true};
+  CHECK(resolve_aio(Aio::automatic, ours, "") == Aio::io_uring);
+  CHECK(resolve_aio(Aio::automatic, ours, "the kernel refuses it") == Aio::threads);
+  CHECK(resolve_aio(Aio::automatic, stock, "") == Aio::threads);
+  CHECK(resolve_aio(Aio::io_uring, stock, "") == Aio::io_uring);
+  CHECK(resolve_aio(Aio::threads, ours, "") == Aio::threads);
+  CHECK_THROWS_WITH(resolve_aio(Aio::io_uring, ours, "the kernel refuses it"),
+                    Catch::Contains("the kernel refuses it") && Catch::Contains("--aio threads"));
+  CHECK(parse_aio("io_uring") == Aio::io_uring);
+  CHECK_THROWS_WITH(parse_aio("native"), Catch::Contains("'native'") && Catch::Contains("threads"));
+}
+
 TEST_CASE("every node stands behind the ones that it names") {
   std::vector<std::string> seen;
   for (const json& item : blockdev_chain(chain_with_cache())) {
