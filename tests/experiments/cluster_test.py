@@ -143,6 +143,24 @@ class Cluster(ReplayCase):
         self.run_command([CLUSTER, "down", "--name", name])
         self.assert_gone(name)
 
+    def test_the_batch_script_for_real_clusters_runs_as_it_is(self):
+        name = self.names[0]
+        trace, known = self.recorded()
+        cache = self.cache_of("tiny")
+        self.up(name, "--nodes", 2, "--slurm", "--image", image("tiny"))
+        script = CLUSTER.parent / "sbatch/start-up.sbatch"
+        replayed = ["--machine", "microvm", "--memory", "32M", "--kernel", BIN / "replay.elf", "--initrd", trace, "--append", "think=0.02",
+                    "--accel", "tcg", "--ready", f"serial:full={known['full']}"]
+        self.run_in(name, "env", f"PATH={BIN}:{os.environ['PATH']}", f"CACHE={cache}", "REPEATS=1", "ARMS=sent held", "sbatch", "--wait", "--chdir",
+                    self.folder, "--nodes", 2, "--cpus-per-task", 1, "--mem", "1G", script, f"nbd://10.77.255.1/{image('tiny').name}", *replayed)
+        folder = self.folder / "start-up-1"
+        self.assertEqual({path.name for path in folder.iterdir()},
+                         {"report.txt", *(f"{arm}-{nodes}-1.h5" for arm in ("sent", "held") for nodes in (1, 2))})
+        sources = [sorted(self.read_record(folder / f"{arm}-2-1.h5")[0]["nodes"].cache_source) for arm in ("sent", "held")]
+        self.assertIn("received", sources[0])
+        self.assertEqual(sources[1], ["held", "held"])
+        self.assertIn("ready since launch", (folder / "report.txt").read_text())
+
     def test_what_cannot_be_made_is_refused_and_leaves_nothing(self):
         name = self.names[0]
         self.assertIn("--nodes", self.run_command([CLUSTER, "up", "--name", name, "--nodes", "many"], expect=2))
