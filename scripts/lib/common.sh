@@ -72,10 +72,10 @@ cache_dir() {
     printf '%s\n' "${XDG_CACHE_HOME:-$HOME/.cache}/vmilaunch-build"
 }
 
-# key_of PATH...: a digest of the names and contents of files and of all files in folders.
+# key_of PATH...: a digest of the names and contents of files and of all files in folders, those that links lead to included.
 # Names count as they are given, so call it from the repository's root with relative paths.
 key_of() {
-    find "$@" -type f -print0 | LC_ALL=C sort -z | xargs -0 sha256sum | sha256sum | cut -d' ' -f1
+    find -L "$@" -type f -print0 | LC_ALL=C sort -z | xargs -0 sha256sum | sha256sum | cut -d' ' -f1
 }
 
 # with_cached TARGET KEY COMMAND...: makes the file or folder TARGET by running `COMMAND... OUT`, unless

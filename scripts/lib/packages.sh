@@ -73,10 +73,17 @@ ensure_libvirt_user() {
             --shell /usr/sbin/nologin libvirt-qemu
 }
 
-# debian_sources CODENAME: one-line apt sources of Debian's own suites, from the mirrors this machine uses.
+# debian_sources CODENAME: one-line apt sources of Debian's own suites, from the mirrors this machine uses. For a release that
+# apt here does not list: the suites that it lists of this machine's own release, of that one.
 debian_sources() {
-    _debian_targets "$1" || { _apt_get update >&2 && _debian_targets "$1"; } ||
+    _debian_sources "$1" || { _apt_get update >&2 && _debian_sources "$1"; } ||
         die "apt on this machine knows no mirror of Debian $1: add one to its sources"
+}
+
+_debian_sources() {
+    local own
+    own=$(. /etc/os-release && printf '%s' "${VERSION_CODENAME:-}")
+    _debian_targets "$1" || _debian_targets "${own:-none}" | awk -v own="$own" -v wanted="$1" '{ sub(own, wanted, $3); print }'
 }
 
 _debian_targets() {
