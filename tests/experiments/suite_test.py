@@ -65,6 +65,9 @@ class Experiments(LaunchCase):
         self.assertEqual(list(results.boot), [0, 1, 2])
         self.assertTrue((results.common_bytes <= results.unique_bytes).all() and (results.unique_bytes <= results.union_bytes).all())
         self.assertTrue((results.common_bytes > 2**24).all())
+        self.assertTrue((results.distinct_bytes <= results.union_bytes).all() and (results.distinct_bytes > 2**24).all())
+        self.assertEqual(list(results.in_tiny_bytes), list(results.distinct_bytes))
+        self.assertTrue((results.zstd_bytes < results.union_bytes).all() and (results.zstd_bytes > 2**23).all())
 
     @unittest.skipUnless("vmicache" in subprocess.run([qemu(), "--version"], capture_output=True, text=True).stdout, "QEMU has no cache driver")
     def test_quota_bounds_what_a_cache_takes_off_the_base(self):
