@@ -42,9 +42,9 @@ def load(path):
 
 
 def report_experiment(path, options):
-    from . import density, distribution, one_image, quota, working_set
+    from . import density, distribution, one_image, quota, scale, working_set
     reports = {"one-image": one_image, "distribution": distribution, "working-set": working_set, "quota": quota,
-               "density": density}
+               "density": density, "scale": scale}
     experiment = load(path)
     name = experiment.attributes["experiment"]
     if name not in reports:

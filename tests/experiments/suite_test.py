@@ -78,6 +78,14 @@ class Experiments(LaunchCase):
         self.assertGreater(missed["warm", 0.5], 0)
         self.assertLess(missed["warm", 0.5], missed["cold in memory", 0.5])
 
+    def test_scale_sets_simulated_launches_beside_measured_ones(self):
+        folder, _ = self.experiment("scale")
+        results = pandas.read_csv(folder / "scale.csv")
+        self.assertEqual(set(results.kind), {"measured", "simulated box", "simulated"})
+        self.assertTrue((results[results.kind == "simulated"].nodes >= 64).all())
+        small = results[(results.kind != "measured") & (results.nodes <= 64)]
+        self.assertTrue((small.checked_bytes == (small.nodes - 1) * small.size_bytes).all())
+
     def test_vmireport_says_what_is_wrong_with_a_result_file(self):
         path = self.folder / "other.h5"
         with h5py.File(path, "w") as file:

@@ -1,0 +1,97 @@
+# SPDX-License-Identifier: Apache-2.0
+"""scale: a launch's stages on thousands of simulated nodes, beside the same stages in the cluster in a box
+
+launch_stages (experiments/simgrid) does in the box what a launch does between its ranks, launch_simulation the same in SimGrid: once
+with the box's links, to see how far it is off, and then with more nodes than one machine holds. Creating and booting VMs
+are waits, taken from the records that one-image left, if any.
+"""
+import json
+import subprocess
+import time
+
+import h5py
+import pandas
+
+from .box import BIN, Box, CpuMeter, ExperimentError, say
+
+MIB = 2**20
+# In the box: (nodes, Mbit/s, bytes). Simulated: (nodes, Mbit/s, bytes, scheme).
+QUICK = [(8, 100, 4 * MIB)], [(nodes, 1000, 2 * MIB, scheme) for nodes in (64, 128) for scheme in ("automatic", "chain")]
+FULL = ([(8, 200, 64 * MIB), (16, 100, 32 * MIB), (32, 50, 16 * MIB), (64, 50, 16 * MIB)],
+        [(nodes, rate, 44 * MIB, "automatic") for rate in (1000, 10000) for nodes in (64, 256, 1024, 4096)]
+        + [(nodes, 1000, 44 * MIB, "chain") for nodes in (64, 256, 1024)]
+        + [(nodes, 1000, 1 * MIB, "automatic") for nodes in (64, 256, 1024, 4096, 16384)])
+TCP_SHARE = 0.9415  # of a link's rate is payload: 1448 bytes of a frame that takes 1538
+RANK_MBIT = 7200  # that one rank moves over TCP, however fast its link is (docs/adr/0003-distribution.md)
+BOX_LATENCY_US, LATENCY_US = 40, 25  # of a link
+STAGES = ("plan", "offer", "distribute", "prepare", "boot", "end")
+
+
+def run(results, folder, full):
+    if not (BIN / "launch_simulation").exists():
+        raise ExperimentError(f"{BIN / 'launch_simulation'} is missing: install libsimgrid-dev and build again")
+    prepare, boot, source = delays(folder.parent / "one-image")
+    results.attributes.update(delays_of=source, prepare_median_s=float(pandas.Series(prepare).median()), boot_median_s=float(pandas.Series(boot).median()),
+                              boot_longest_s=max(boot), latency_us=LATENCY_US)
+    words = ["--prepare", ",".join(f"{s:.3f}" for s in prepare), "--boot", ",".join(f"{s:.3f}" for s in boot)]
+    measured, simulated = FULL if full else QUICK
+    for nodes, rate, size in measured:
+        point = {"nodes": nodes, "rate_mbit": rate, "size_bytes": size, "scheme": "automatic"}
+        measure(results, folder, point, 5 if full else 1, words)
+        rows = [row for row in results.rows if row["kind"] == "measured" and not row["void"] and all(row[key] == value for key, value in point.items())]
+        if rows and not results.has(kind="simulated box", **point):
+            mbit = sorted(row["link_mbit"] for row in rows)[len(rows) // 2]
+            simulate(results, "simulated box", point, mbit, BOX_LATENCY_US, words)
+    for nodes, rate, size, scheme in simulated:
+        point = {"nodes": nodes, "rate_mbit": rate, "size_bytes": size, "scheme": scheme}
+        if not results.has(kind="simulated", **point):
+            simulate(results, "simulated", point, min(rate * TCP_SHARE, RANK_MBIT), LATENCY_US, words)
+
+
+def measure(results, folder, point, repeats, words):
+    todo = [repeat for repeat in range(repeats) if not results.has(kind="measured", **point, repeat=repeat)]
+    if not todo:
+        return
+    log = folder / "run.log"
+    with Box(point["nodes"], f"{point['rate_mbit']}mbit") as box:
+        for repeat in todo:
+            begin = time.time()
+            with CpuMeter() as meter:
+                status = box.mpirun(point["nodes"], [BIN / "launch_stages", "--size", point["size_bytes"], "--repeat", 1, *words], log, 600)
+            if status != 0:
+                raise ExperimentError(f"launch_stages ended with status {status}; see {log}")
+            output = log.read_text()
+            keep(results, "measured", point, json.loads(output[output.index("["):])[0], box.measured_mbit, meter.share(begin, time.time()), repeat)
+
+
+def simulate(results, kind, point, mbit, latency, words):
+    command = [BIN / "launch_simulation", "--nodes", point["nodes"], "--rate", f"{mbit:.1f}", "--latency", latency, "--size", point["size_bytes"],
+               "--scheme", point["scheme"], "--contents", "checked" if point["nodes"] <= 64 else "none", *words]
+    begin = time.time()
+    with CpuMeter() as meter:
+        done = subprocess.run([str(word) for word in command], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, check=False)
+    if done.returncode != 0:
+        say(f"{point['nodes']} simulated nodes: launch_simulation ended with status {done.returncode}: {done.stderr.strip()[-200:]}")
+        raise ExperimentError(f"the simulation of {point['nodes']} nodes failed; what was measured is kept")
+    keep(results, kind, point, json.loads(done.stdout), mbit, meter.share(begin, time.time()), 0, timed=False)
+
+
+def keep(results, kind, point, found, mbit, share, repeat, timed=True):
+    row = {"kind": kind, "nodes": point["nodes"], "rate_mbit": point["rate_mbit"], "scheme": point["scheme"], "total_s": found["total_s"],
+           "size_bytes": point["size_bytes"], "repeat": repeat, "used": found["scheme"], "link_mbit": mbit,
+           "limit_s": 8e-6 * point["size_bytes"] / mbit, "checked_bytes": found.get("checked_bytes", -1)}
+    results.add({**row, **{f"{stage}_s": found["seconds"][stage] for stage in STAGES}}, share, timed)
+
+
+def delays(folder):
+    """Seconds for creating and for booting a VM, of the record with the most VMs that hold a cache; else round figures."""
+    best = None
+    for path in folder.glob("sent-*.h5"):
+        with h5py.File(path, "r", locking=False) as file:
+            vms = pandas.DataFrame(file["vms"][:])
+        if len(vms) and (vms.t_ready > 0).all() and (best is None or len(vms) > len(best[0])):
+            best = vms, path.name
+    if best is None:
+        return [0.3], [2.0], "none: 0.3 s and 2 s for every VM"
+    vms, name = best
+    return list(vms.t_spawn - vms.t_prepare), list(vms.t_ready - vms.t_running), f"one-image/{name}"
