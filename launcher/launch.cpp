@@ -37,6 +37,7 @@ int Launch::run() {
   rank_.end_before(job_end_);
   const std::optional<Error> failure = attempt([&] {
     plan();
+    bind_to_job();
     if (options_.dry_run) {
       look_whether_it_fits();
       print_dry_run();

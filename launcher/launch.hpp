@@ -10,6 +10,7 @@
 #include "launcher/placement.hpp"
 #include "launcher/rank.hpp"
 
+#include <map>
 #include <memory>
 #include <optional>
 #include <string>
@@ -41,6 +42,8 @@ class Launch {
   void look_whether_it_fits();
   NodeLoad load_of_this_node() const;
   Bytes cache_to_come(const ImagePlan& image) const;
+  /// Which CPUs this node's VMs run on, and its ranks' supervisors with them.
+  void bind_to_job();
   void find_caches();
   void find_cache(ImagePlan& image);
   BuildRequest build_request(const ImagePlan& image) const;
@@ -79,7 +82,8 @@ class Launch {
   std::unique_ptr<Desk> desk_;       ///< rank 0 only
   std::vector<PlacedVm> placed_;
   std::vector<ImagePlan> images_;
-  std::vector<NodeFit> fits_;  ///< of every node, as last looked
+  std::map<int, std::string> vm_cpus_;  ///< of this node's VMs, by index; those that are missing run anywhere
+  std::vector<NodeFit> fits_;           ///< of every node, as last looked
   Environment environment_;
   Driver driver_ = Driver::qcow2;
   GuestSpec guest_;  ///< options_.guest with the accelerator that all ranks use

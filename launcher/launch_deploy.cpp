@@ -48,6 +48,7 @@ VmSpec Launch::spec_of(const PlacedVm& vm) const {
   spec.kernel_args = options_.guest.kernel.empty() ? options_.guest.append : "";
   spec.ssh_key = options_.ssh_key;
   spec.user_data = options_.user_data.string();
+  if (const auto cpus = vm_cpus_.find(vm.index); cpus != vm_cpus_.end()) spec.cpus = cpus->second;
   return spec;
 }
 

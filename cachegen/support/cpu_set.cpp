@@ -39,4 +39,14 @@ std::string to_cpu_list(const CpuSet& cpus) {
   return text;
 }
 
+std::vector<unsigned long> to_cpu_mask(const CpuSet& cpus) {
+  constexpr std::size_t kBits = 8 * sizeof(unsigned long);
+  std::vector<unsigned long> mask(cpus.empty() ? 0 : static_cast<std::size_t>(*cpus.rbegin()) / kBits + 1);
+  for (const int cpu : cpus) {
+    const auto bit = static_cast<std::size_t>(cpu);
+    mask[bit / kBits] |= 1UL << (bit % kBits);
+  }
+  return mask;
+}
+
 }  // namespace vmi

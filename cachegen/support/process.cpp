@@ -12,6 +12,7 @@
 #include <fcntl.h>
 #include <linux/close_range.h>
 #include <poll.h>
+#include <sched.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
@@ -55,6 +56,7 @@ struct ChildPlan {
   int parent_pid;
   bool new_session;
   int death_signal;
+  const std::vector<unsigned long>* cpus;  ///< a mask; empty: as they are
 };
 
 void close_all_but(const std::vector<int>& sorted_keep) {
@@ -65,6 +67,12 @@ void close_all_but(const std::vector<int>& sorted_keep) {
     next = kept + 1;
   }
   syscall(SYS_close_range, next, ~0U, 0);
+}
+
+[[noreturn]] void give_up(const ChildPlan& plan) {
+  const int error_number = errno;
+  [[maybe_unused]] const ssize_t n = write(plan.error_pipe, &error_number, sizeof error_number);
+  _exit(127);
 }
 
 [[noreturn]] void become(const ChildPlan& plan) {
@@ -89,10 +97,12 @@ void close_all_but(const std::vector<int>& sorted_keep) {
     if (fd != plan.error_pipe) fcntl(fd, F_SETFD, 0);
   }
   close_all_but(*plan.keep);
+  const std::vector<unsigned long>& cpus = *plan.cpus;
+  if (!cpus.empty() && sched_setaffinity(0, cpus.size() * sizeof cpus[0],
+                                         reinterpret_cast<const cpu_set_t*>(cpus.data())) != 0)
+    give_up(plan);
   execve(plan.path, plan.argv, plan.envp);
-  const int error_number = errno;
-  [[maybe_unused]] const ssize_t n = write(plan.error_pipe, &error_number, sizeof error_number);
-  _exit(127);
+  give_up(plan);
 }
 
 /// Forks twice. The process between the two ends only when it is told to, so that the other's pid is still
@@ -177,6 +187,7 @@ Child spawn(const Argv& argv, const SpawnOptions& options) {
   std::vector<int> keep = options.keep_fds;
   keep.push_back(error_write.get());
   std::ranges::sort(keep);
+  const std::vector<unsigned long> cpus = to_cpu_mask(options.cpus);
   const ChildPlan plan{
       .path = program->c_str(),
       .argv = argv_pointers.data(),
@@ -189,6 +200,7 @@ Child spawn(const Argv& argv, const SpawnOptions& options) {
       .parent_pid = getpid(),
       .new_session = options.new_session,
       .death_signal = options.death_signal,
+      .cpus = &cpus,
   };
 
   Child child;

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include "cachegen/support/cpu_set.hpp"
 #include "cachegen/support/deadline.hpp"
 #include "cachegen/support/file.hpp"
 
@@ -26,6 +27,7 @@ struct SpawnOptions {
   std::set<std::string> unset;                     ///< variables that are not inherited
   bool new_session = false;                        ///< setsid(2)
   int death_signal = 0;                            ///< PR_SET_PDEATHSIG; 0: none
+  CpuSet cpus;                                     ///< to run on; empty: on those of this thread
   /// Not among this process's descendants, for job managers that kill those: process 1 reaps it, and how it
   /// ended is not known.
   bool detached = false;

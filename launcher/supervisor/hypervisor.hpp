@@ -23,6 +23,7 @@ struct VmPlan {
   fs::path overlay;
   fs::path seed;  ///< of cloud-init; empty: none
   VmFiles files;
+  CpuSet cpus;   ///< to run on; empty: on those of this process
   Argv command;  ///< qemu_command() with -S
 };
 

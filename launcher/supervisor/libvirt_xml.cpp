@@ -107,7 +107,9 @@ std::string domain_xml(const VmPlan& vm) {
   std::string xml = "<domain type='" + type + "' xmlns:qemu='http://libvirt.org/schemas/domain/qemu/1.0'>\n";
   xml += "  <name>" + escaped(vm.name) + "</name>\n";
   xml += "  <memory unit='MiB'>" + std::to_string(vm.guest.memory / MiB) + "</memory>\n";
-  xml += "  <vcpu>" + std::to_string(vm.guest.cpus) + "</vcpu>\n";
+  // Without a cpuset libvirt lets QEMU run on every CPU of the machine, whatever this process may use.
+  const std::string cpuset = vm.cpus.empty() ? "" : " cpuset='" + to_cpu_list(vm.cpus) + "'";
+  xml += "  <vcpu" + cpuset + ">" + std::to_string(vm.guest.cpus) + "</vcpu>\n";
   xml += "  <os><type arch='x86_64' machine='" + to_text(vm.guest.machine) + "'>hvm</type></os>\n";
   xml += "  <features>\n" + features(vm) + "  </features>\n";
   xml += "  <on_poweroff>destroy</on_poweroff><on_reboot>restart</on_reboot><on_crash>destroy</on_crash>\n";

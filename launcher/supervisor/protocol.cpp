@@ -10,7 +10,7 @@ NLOHMANN_JSON_SERIALIZE_ENUM(NetMode, {{NetMode::none, "none"}, {NetMode::user, 
 
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(VmSpec, index, name, image_url, image_format, virtual_bytes, cache,
                                    cache_writable, quota, whole_copy, driver, aio, guest, ready, net,
-                                   kernel_args, hostname, ssh_key, user_data)
+                                   kernel_args, hostname, ssh_key, user_data, cpus)
 
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(InspectImage, url)
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(ProbeEnvironment, qemu, accel, machine, backend)
@@ -18,6 +18,7 @@ NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(FindCache, request)
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(VerifyCache, cache, image_url, full)
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(OpenColdCache, image_url, kept_folder, new_file, quota, granularity,
                                    sample, reject)
+NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(UseCpus, cpus)
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(OpenNodeFolder, node_dir)
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(KeepRecord, journal)
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(Describe, backend, node_dir, vm)

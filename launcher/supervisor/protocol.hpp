@@ -50,6 +50,7 @@ struct VmSpec {
   std::string hostname;     ///< empty: the guest's own
   std::string ssh_key;      ///< public key line; empty: none
   std::string user_data;    ///< path of a cloud-init file; empty: none
+  std::string cpus;         ///< to run on, "0-3,8"; empty: those of the supervisor
 };
 
 // ---- requests ----
@@ -93,6 +94,13 @@ struct VerifyCache {
   std::string cache;
   std::string image_url;
   bool full = false;  ///< every cached byte; else a sample
+};
+
+/// Lets this supervisor, and whatever it starts from then on, run on these CPUs of the node, "0-3,8": the
+/// rank, and the supervisor with it, may have been bound to one of them.
+struct UseCpus {
+  static constexpr const char* kType = "use_cpus";
+  std::string cpus;
 };
 
 /// Makes this supervisor's folder below `node_dir` (once; Prepare makes it too), where overlays go and where
@@ -190,8 +198,8 @@ struct Shutdown {
 };
 
 using SupervisorRequest = std::variant<InspectImage, ProbeEnvironment, FindCache, VerifyCache, OpenColdCache,
-                                       OpenNodeFolder, KeepRecord, Describe, Warm, Prepare, ResumeAll,
-                                       RunCommand, SignalCommand, StopAll, Shutdown>;
+                                       UseCpus, OpenNodeFolder, KeepRecord, Describe, Warm, Prepare,
+                                       ResumeAll, RunCommand, SignalCommand, StopAll, Shutdown>;
 
 struct RequestMessage {
   std::uint64_t id = 0;

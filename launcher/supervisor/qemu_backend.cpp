@@ -39,9 +39,11 @@ class QemuDomain : public Domain {
 
 std::unique_ptr<Domain> QemuBackend::create_paused(const VmPlan& vm, Deadline deadline) {
   const Fd log = open_file(stderr_log(vm), O_WRONLY | O_CREAT | O_APPEND, 0600);
-  Child child =
-      spawn(vm.command,
-            {.stdout_fd = log.get(), .stderr_fd = log.get(), .new_session = true, .death_signal = SIGKILL});
+  Child child = spawn(vm.command, {.stdout_fd = log.get(),
+                                   .stderr_fd = log.get(),
+                                   .new_session = true,
+                                   .death_signal = SIGKILL,
+                                   .cpus = vm.cpus});
   try {
     Qmp qmp(vm.files.qmp_socket, deadline, &child.pidfd());
     return std::make_unique<QemuDomain>(child.release(), std::move(qmp));

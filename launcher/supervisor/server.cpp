@@ -2,6 +2,7 @@
 #include "launcher/supervisor/server.hpp"
 
 #include "cachegen/support/log.hpp"
+#include "launcher/supervisor/affinity.hpp"
 #include "launcher/supervisor/cold_cache.hpp"
 #include "launcher/supervisor/image_requests.hpp"
 #include "launcher/supervisor/libvirt_root.hpp"
@@ -154,6 +155,11 @@ Environment Server::probe(const ProbeEnvironment& request) {
     result.first_use = !ProbeCache(qemu).known();
   }
   return result;
+}
+
+void Server::on(std::uint64_t id, const UseCpus& request) {
+  use_cpus(parse_cpu_list(request.cpus));
+  reply(id);
 }
 
 void Server::on(std::uint64_t id, const OpenNodeFolder& request) {

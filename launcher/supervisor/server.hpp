@@ -49,6 +49,7 @@ class Server {
   void on(std::uint64_t id, const FindCache& request);
   void on(std::uint64_t id, const VerifyCache& request);
   void on(std::uint64_t id, const OpenColdCache& request);
+  void on(std::uint64_t id, const UseCpus& request);
   void on(std::uint64_t id, const OpenNodeFolder& request);
   void on(std::uint64_t id, const KeepRecord& request);
   void on(std::uint64_t id, const Describe& request);

@@ -57,6 +57,7 @@ VmPlan plan_vm(const VmSpec& spec, const VmFolders& folders, HostFacts& facts) {
   VmPlan plan{.name = spec.name, .guest = guest_from_json(spec.guest)};
   const QemuFacts qemu = facts.qemu(plan.guest.qemu);
   plan.guest.qemu = qemu.path;
+  plan.cpus = parse_cpu_list(spec.cpus);
   plan.guest.accel = facts.accel(plan.guest.accel);
 
   // Files are named by the index: names may be long, and socket paths must be short.

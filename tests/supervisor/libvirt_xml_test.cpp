@@ -45,6 +45,12 @@ TEST_CASE("the XML holds names and words with any characters") {
   CHECK_THAT(xml, Catch::Contains("<vcpu>2</vcpu>"));
 }
 
+TEST_CASE("a VM that is bound says so to libvirt, which would else let it run anywhere") {
+  VmPlan vm = plan();
+  vm.cpus = {0, 1, 2, 8};
+  CHECK_THAT(domain_xml(vm), Catch::Contains("<vcpu cpuset='0-2,8'>2</vcpu>"));
+}
+
 TEST_CASE("a word that XML cannot hold is refused with the backend that takes it") {
   VmPlan vm = plan();
   vm.command.push_back(
