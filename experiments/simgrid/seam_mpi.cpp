@@ -23,6 +23,7 @@
 #include <memory>
 #include <unordered_map>
 #include <unordered_set>
+#include <utility>
 #include <vector>
 
 #include <mpi.h>
@@ -168,15 +169,29 @@ void receive(const Group& group, void* memory, std::size_t bytes, int from) {
   be_late(begin, 1.0 / 16);
 }
 
-void send(const Group& group, const void* memory, std::size_t bytes, int to) {
-  PMPI_Send(memory, static_cast<int>(bytes), MPI_BYTE, to, kCollectiveTag, group.comm);
-}
+/// A message on its way; its memory has to last until it is gone. Not SMPI's detached sends: those stay in a
+/// list of the sender that every later operation looks through.
+class Sending {
+ public:
+  Sending(const Group& group, const void* memory, std::size_t bytes, int to) {
+    PMPI_Issend(memory, static_cast<int>(bytes), MPI_BYTE, to, kCollectiveTag, group.comm, &request_);
+  }
+  Sending(Sending&& other) noexcept : request_(std::exchange(other.request_, MPI_REQUEST_NULL)) {}
+  Sending& operator=(Sending&&) = delete;
+  ~Sending() {
+    if (request_ != MPI_REQUEST_NULL) PMPI_Wait(&request_, MPI_STATUS_IGNORE);
+  }
+
+ private:
+  MPI_Request request_ = MPI_REQUEST_NULL;
+};
 
 void meet(const Group& group) {
-  char letter = 0;
+  const char mine = 0;
+  char theirs = 0;
   for (int distance = 1; distance < group.size; distance *= 2) {
-    send(group, &letter, 1, (group.rank + distance) % group.size);
-    receive(group, &letter, 1, (group.rank - distance + group.size) % group.size);
+    const Sending sending(group, &mine, 1, (group.rank + distance) % group.size);
+    receive(group, &theirs, 1, (group.rank - distance + group.size) % group.size);
   }
 }
 
@@ -190,18 +205,20 @@ void tell_by_tree(const Group& group, char* memory, std::size_t bytes, int root)
   int bit = 1;
   while (bit <= place) bit *= 2;
   if (place > 0) receive(group, memory, bytes, swapped(place - bit / 2, root));
+  std::vector<Sending> sendings;
   for (; bit < group.size; bit *= 2) {
-    if (place + bit < group.size) send(group, memory, bytes, swapped(place + bit, root));
+    if (place + bit < group.size) sendings.emplace_back(group, memory, bytes, swapped(place + bit, root));
   }
 }
 
 void tell_by_chain(const Group& group, char* memory, std::size_t bytes, int root) {
   const std::size_t part = bytes < 524288 ? 8192 : 32768;
   const int place = swapped(group.rank, root);
+  std::vector<Sending> sendings;
   for (std::size_t at = 0; at < bytes; at += part) {
     const std::size_t size = std::min(part, bytes - at);
     if (place > 0) receive(group, memory + at, size, swapped(place - 1, root));
-    if (place + 1 < group.size) send(group, memory + at, size, swapped(place + 1, root));
+    if (place + 1 < group.size) sendings.emplace_back(group, memory + at, size, swapped(place + 1, root));
   }
 }
 
@@ -215,13 +232,38 @@ void tell(const Group& group, void* memory, std::size_t bytes, int root) {
 
 void reduce(const Group& group, std::int64_t& value, MPI_Op operation) {
   for (int bit = 1; bit < group.size; bit *= 2) {
-    if ((group.rank & bit) != 0) return send(group, &value, sizeof value, group.rank - bit);
+    if ((group.rank & bit) != 0) {
+      const Sending sending(group, &value, sizeof value, group.rank - bit);
+      return;
+    }
     if (group.rank + bit >= group.size) continue;
     std::int64_t other = 0;
     receive(group, &other, sizeof other, group.rank + bit);
     value = operation == MPI_MIN   ? std::min(value, other)
             : operation == MPI_MAX ? std::max(value, other)
                                    : value + other;
+  }
+}
+
+/// `place(rank)`: where the root wants the bytes of a rank, and how many there are.
+template <typename Place>
+void collect(const Group& group, const void* mine, std::size_t bytes, int root, Place&& place) {
+  if (group.rank != root) {
+    const Sending sending(group, mine, bytes, root);
+    return;
+  }
+  std::vector<MPI_Request> requests(static_cast<std::size_t>(group.size), MPI_REQUEST_NULL);
+  for (int rank = 0; rank < group.size; ++rank) {
+    const auto [memory, size] = place(rank);
+    if (rank == root) {
+      std::memcpy(memory, mine, size);
+    } else {
+      PMPI_Irecv(memory, static_cast<int>(size), MPI_BYTE, rank, kCollectiveTag, group.comm,
+                 &requests[static_cast<std::size_t>(rank)]);
+    }
+  }
+  for (MPI_Request& request : requests) {
+    if (request != MPI_REQUEST_NULL) PMPI_Wait(&request, MPI_STATUS_IGNORE);
   }
 }
 
@@ -338,16 +380,25 @@ int MPI_Iallreduce(const void* mine, void* all, int /*one*/, MPI_Datatype /*int6
   return MPI_SUCCESS;
 }
 
-int MPI_Igather(const void* mine, int count, MPI_Datatype type, void* all, int counts, MPI_Datatype types,
-                int root, MPI_Comm comm, MPI_Request* request) {
+int MPI_Igather(const void* mine, int count, MPI_Datatype type, void* all, int /*counts*/,
+                MPI_Datatype /*types*/, int root, MPI_Comm comm, MPI_Request* request) {
+  int size = 0;
+  PMPI_Type_size(type, &size);
+  const std::size_t bytes = static_cast<std::size_t>(count) * static_cast<std::size_t>(size);
+  vmi::collect(Group(comm), mine, bytes, root, [&](int rank) {
+    return std::pair(static_cast<char*>(all) + static_cast<std::size_t>(rank) * bytes, bytes);
+  });
   *request = MPI_REQUEST_NULL;
-  return PMPI_Gather(mine, count, type, all, counts, types, root, comm);
+  return MPI_SUCCESS;
 }
 
-int MPI_Igatherv(const void* mine, int count, MPI_Datatype type, void* all, const int* counts,
-                 const int* offsets, MPI_Datatype types, int root, MPI_Comm comm, MPI_Request* request) {
+int MPI_Igatherv(const void* mine, int count, MPI_Datatype /*bytes*/, void* all, const int* counts,
+                 const int* offsets, MPI_Datatype /*bytes*/, int root, MPI_Comm comm, MPI_Request* request) {
+  vmi::collect(Group(comm), mine, static_cast<std::size_t>(count), root, [&](int rank) {
+    return std::pair(static_cast<char*>(all) + offsets[rank], static_cast<std::size_t>(counts[rank]));
+  });
   *request = MPI_REQUEST_NULL;
-  return PMPI_Gatherv(mine, count, type, all, counts, offsets, types, root, comm);
+  return MPI_SUCCESS;
 }
 
 int MPI_Comm_dup(MPI_Comm comm, MPI_Comm* made) {
