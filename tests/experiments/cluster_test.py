@@ -1,6 +1,7 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: Apache-2.0
 """experiments/cluster: what runs in it, and that nothing of it stays."""
+import json
 import os
 import pathlib
 import signal
@@ -90,13 +91,31 @@ class Cluster(ReplayCase):
         self.run_command([CLUSTER, "down", "--name", self.names[0]])
         self.assert_gone(self.names[0])
 
-    def test_a_disk_model_gives_the_images_bytes(self):
+    def test_a_modelled_disk_gives_the_images_bytes_and_counts_what_they_cost(self):
         name = self.names[0]
         picture = self.folder / "picture.raw"
         picture.write_bytes(os.urandom(2**20))
-        self.up(name, "--nodes", 1, "--disk", "1ms:50MB", "--image", picture)
-        self.run_in(name, "sh", "-c", 'nbdcopy "$VMI_CLUSTER_NBD/picture.raw" "$0"', self.folder / "copy.raw")
-        self.assertEqual((self.folder / "copy.raw").read_bytes(), picture.read_bytes())
+        disk = ("--disk", "1ms:50MB", "--copies", 2)
+        self.up(name, "--nodes", 2, *disk, "--image", picture, "--in-memory", picture)
+
+        def counted_after(*words):
+            self.run_in(name, *words, "sh", "-c", 'nbdcopy --connections=1 --requests=1 "$0" "$1-$(hostname)"', url, self.folder / "copy")
+            return json.loads(self.run_command([CLUSTER, "disk", "--name", name]))
+        url = "nbd://10.77.255.1/picture.raw"
+        first = counted_after()
+        self.assertEqual((self.folder / "copy-node0").read_bytes(), picture.read_bytes())
+        self.assertEqual((first["disk_bytes"], first["seeks"]), (2**20, 1))
+        self.assertAlmostEqual(first["busy_s"], 0.001 + 2**20 / 50e6, places=5)
+        both = counted_after("mpirun", "-n", 2)  # node0 finds its copy in memory, node1 has another
+        self.assertEqual((self.folder / "copy-node1").read_bytes(), picture.read_bytes())
+        self.assertEqual((both["disk_bytes"], both["seeks"], both["asked_bytes"]), (2 * 2**20, 2, 3 * 2**20))
+
+        self.run_command([CLUSTER, "storage", "--name", name, *disk, "--storage-memory", 0])
+        counted_after()
+        self.assertEqual(counted_after()["disk_bytes"], 2 * 2**20)
+        url = "nbd://10.77.255.1:10810/picture.raw"
+        self.assertEqual(counted_after()["disk_bytes"], 2 * 2**20)
+        self.assertEqual((self.folder / "copy-node0").read_bytes(), picture.read_bytes())
 
     def test_down_ends_what_a_killed_run_left(self):
         name = self.names[0]
@@ -168,6 +187,7 @@ class Cluster(ReplayCase):
         self.assertIn("--owner", self.run_command([CLUSTER, "up", "--name", name, "--owner", "4194305"], expect=2))
         self.assertIn("--node-storage", self.run_command([CLUSTER, "up", "--name", name, "--node-storage", "/no/such"], expect=2))
         self.assertIn("--disk", self.run_command([CLUSTER, "up", "--name", name, "--disk", "fast"], expect=2))
+        self.assertIn("--copies", self.run_command([CLUSTER, "up", "--name", name, "--copies", "2"], expect=2))
         self.run_command([CLUSTER, "up", "--name", name, "--rate", "fast"], expect=1)
         self.assert_gone(name)
         self.assertIn("up --name", self.run_command([CLUSTER, "run", "--name", name, "true"], expect=1))
