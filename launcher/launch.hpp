@@ -64,6 +64,7 @@ class Launch {
   };
   Delivery deliver(ImagePlan& image);
   void deliver_shared(ImagePlan& image);
+  void check_served(const ImagePlan& image);
   /// --cache cold: finds or makes this node's own cache and prepares the VMs.
   void open_node_cache(ImagePlan& image);
   OpenColdCache cold_request(const ImagePlan& image) const;

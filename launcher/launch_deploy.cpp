@@ -89,12 +89,16 @@ void Launch::distribute_and_prepare() {
 
 void Launch::deliver_shared(ImagePlan& image) {
   const std::optional<Error> failure = attempt([&] {
-    if (access(image.payload.c_str(), R_OK) != 0) {
+    if (!options_.cache_url.empty()) {
+      if (rank_.first()) check_served(image);
+      image.local = options_.cache_url;
+    } else if (access(image.payload.c_str(), R_OK) != 0) {
       throw_errno(ExitStatus::unusable,
                   "cannot read '" + image.payload.string() +
                       "', which --cache-placement shared needs on every node; use --cache-placement node");
+    } else {
+      image.local = image.payload;
     }
-    image.local = image.payload;
     prepare_vms(image);
   });
   agree(rank_.world(), failure, rank_.waiter(120s), "opening the shared cache");
@@ -106,6 +110,17 @@ void Launch::deliver_shared(ImagePlan& image) {
     row.payload_bytes = static_cast<std::int64_t>(image.payload_bytes);
     rank_.post(node_letter(row));
   }
+}
+
+/// The server is trusted with the content, as an image's is; a mix-up is noticed by the size.
+void Launch::check_served(const ImagePlan& image) {
+  const std::string& url = options_.cache_url;
+  const Reply reply = rank_.call(InspectImage{.url = url, .format = "raw"}, 60s, "its look at '" + url + "'");
+  const Bytes served = reply.result.at("virtual_bytes");
+  if (served == round_up(image.payload_bytes, 512)) return;  // QEMU counts sectors
+  throw Error(ExitStatus::unusable, "'" + url + "' is not the cache '" + image.payload.string() +
+                                        "': it has " + std::to_string(served) + " bytes, not " +
+                                        std::to_string(image.payload_bytes) + "; serve that file there");
 }
 
 Launch::Delivery Launch::deliver(ImagePlan& image) {

@@ -102,6 +102,20 @@ void read_images(const Options& options, LaunchOptions& launch) {
     throw usage("how many VMs? give --vms N or --vms-per-node N");
 }
 
+void read_placement(const Options& options, LaunchOptions& launch) {
+  const std::string placement = options.text("cache-placement");
+  if (placement == "node") return;
+  launch.placement = Placement::shared;
+  if (placement == "shared") return;
+  if (placement.find("://") == std::string::npos) {
+    throw usage("--cache-placement: '" + placement +
+                "' is not known; say node, shared or the URL at which the cache's file is served");
+  }
+  if (launch.images.size() > 1)
+    throw usage("--cache-placement URL serves one image's cache; with several images use shared or node");
+  launch.cache_url = placement;
+}
+
 void read_cache(const Options& options, LaunchOptions& launch) {
   const std::string cache = options.text("cache");
   if (cache == "auto") {
@@ -120,8 +134,7 @@ void read_cache(const Options& options, LaunchOptions& launch) {
     if (launch.images.size() > 1)
       throw usage("--cache PATH is one image's cache; with several images use --cache auto");
   }
-  launch.placement =
-      pick<Placement>(options, "cache-placement", {{"node", Placement::node}, {"shared", Placement::shared}});
+  read_placement(options, launch);
   launch.verify = pick<VerifyChoice>(
       options, "verify-cache",
       {{"sample", VerifyChoice::sample}, {"full", VerifyChoice::full}, {"none", VerifyChoice::none}});
@@ -278,10 +291,9 @@ const OptionTable& launch_option_table() {
               .help = "auto: find or profile; none: plain overlays; cold: fill while booting; full: send the "
                       "whole image; PATH: this cache."})
         .add({.name = "cache-placement",
-              .metavar = "WHERE",
+              .metavar = "node|shared|URL",
               .default_value = "node",
-              .help = "node: copied to each node; shared: used where it lies.",
-              .choices = {"node", "shared"}})
+              .help = "node: copied to each node; shared: used where it lies; a URL: read from there."})
         .add({.name = "verify-cache",
               .metavar = "HOW",
               .default_value = "sample",

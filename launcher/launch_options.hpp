@@ -34,6 +34,7 @@ struct LaunchOptions {
   CacheMode cache = CacheMode::automatic;
   fs::path cache_path;  ///< with CacheMode::path
   Placement placement = Placement::node;
+  std::string cache_url;  ///< with Placement::shared: where nodes read the cache; empty: by its path
   VerifyChoice verify = VerifyChoice::sample;
   Bytes quota = 0;
   Bytes granularity = 4 * KiB;

@@ -61,8 +61,8 @@ void Launch::plan() {
   if (rank_.first()) {
     failure = attempt([&] {
       for (const ImageRequest& request : options_.images) {
-        const Reply reply =
-            rank_.call(InspectImage{request.url}, kSmallStep, "its look at image '" + request.url + "'");
+        const Reply reply = rank_.call(InspectImage{.url = request.url}, kSmallStep,
+                                       "its look at image '" + request.url + "'");
         images_.push_back(plan_of(reply.result, static_cast<int>(images_.size())));
       }
     });

@@ -41,7 +41,9 @@ void add_base(const ChainSpec& chain, std::vector<json>& nodes) {
 
 void add_cache(const ChainSpec& chain, std::vector<json>& nodes) {
   const std::string file_name = std::string(kCacheNode) + "-file";
-  json file = file_node(chain.cache_path, file_name, chain.aio, chain.lock_cache);
+  json file = image_node(chain.cache_path);
+  if (file["driver"] == "file") file = file_node(chain.cache_path, file_name, chain.aio, chain.lock_cache);
+  file["node-name"] = file_name;
   file["read-only"] = !chain.cache_writable;
   // A cache that fills is kept only after a clean end; syncing it while it fills would hold up its reads.
   if (chain.cache_writable) file["cache"] = {{"no-flush", true}};

@@ -14,7 +14,7 @@ namespace vmi {
 /// one.
 struct ChainSpec {
   fs::path overlay;               ///< the VM's own qcow2 file, without backing file name (the graph names it)
-  std::string cache_path;         ///< boot cache; empty: none
+  std::string cache_path;         ///< boot cache, or its URL when it is not writable; empty: none
   bool cache_writable = false;    ///< this VM fills the cache; not with Driver::qcow2
   Bytes quota = 0;                ///< of a cache that Driver::vmicache fills, for its file
   fs::path read_trace;            ///< Driver::vmicache: what is read below the overlay goes to this file

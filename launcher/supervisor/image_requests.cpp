@@ -21,7 +21,7 @@ nlohmann::json layer_json(const ImageLayer& layer) {
 }  // namespace
 
 nlohmann::json inspect(const InspectImage& request) {
-  const ImageInfo image = inspect_image(request.url, Deadline::after(kInspectTime));
+  const ImageInfo image = inspect_image(request.url, Deadline::after(kInspectTime), request.format);
   nlohmann::json json = layer_json(image);
   json["backing_chain"] = nlohmann::json::array();
   for (const ImageLayer& layer : image.backing_chain) json["backing_chain"].push_back(layer_json(layer));

@@ -12,7 +12,7 @@ NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(VmSpec, index, name, image_url, image_format,
                                    cache_writable, quota, whole_copy, driver, aio, guest, ready, net,
                                    kernel_args, hostname, ssh_key, user_data, cpus)
 
-NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(InspectImage, url)
+NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(InspectImage, url, format)
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(ProbeEnvironment, qemu, accel, machine, backend)
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(FindCache, request)
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(VerifyCache, cache, image_url, full)

@@ -59,6 +59,7 @@ struct VmSpec {
 struct InspectImage {
   static constexpr const char* kType = "inspect_image";
   std::string url;
+  std::string format;  ///< empty: probed
 };
 
 /// Reply's result: Environment.

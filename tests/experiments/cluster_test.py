@@ -63,20 +63,30 @@ class Cluster(ReplayCase):
             self.run_command([CLUSTER, "down", "--name", name])
             self.assert_gone(name)
 
-    def test_a_launch_gets_the_right_bytes_over_the_links_with_and_without_the_cache(self):
+    def test_a_launch_gets_the_right_bytes_over_the_links_without_a_cache_with_its_own_and_from_the_servers_memory(self):
         name = self.names[0]
         trace, known = self.recorded()
-        self.up(name, "--nodes", 4, "--rate", "1gbit", "--image", image("tiny"))
+        cache = self.cache_of("tiny")
+        self.up(name, "--nodes", 4, "--rate", "1gbit", "--image", image("tiny"), "--disk", "0us:1GB", "--in-memory", cache)
         served = [int(self.run_command([CLUSTER, "served", "--name", name]))]
-        for cache in ("none", self.cache_of("tiny")):
+        of_base = [0]
+        memory = f"nbd://10.77.255.1:10810/{cache.name}"
+        for options in (["none"], [cache], [cache, "--cache-placement", memory]):
             self.run_in(name, "mpirun", "-n", 4, "sh", "-c", 'exec "$0" --image "$VMI_CLUSTER_NBD/tiny.qcow2" "$@"', BIN / "vmilaunch", "--vms", 4,
-                        "--cache", cache, "--machine", "microvm", "--memory", "32M", "--kernel", BIN / "replay.elf", "--initrd", trace,
+                        "--cache", *options, "--machine", "microvm", "--memory", "32M", "--kernel", BIN / "replay.elf", "--initrd", trace,
                         "--append", "think=0.02", "--accel", "tcg", "--ready", f"serial:full={known['full']}", "--output", self.folder / "run.h5")
             tables, _ = self.read_record(self.folder / "run.h5")
             self.assertEqual(sorted(tables["nodes"].hostname), [f"node{i}" for i in range(4)])
             served.append(int(self.run_command([CLUSTER, "served", "--name", name])))
+            of_base.append(json.loads(self.run_command([CLUSTER, "disk", "--name", name]))["asked_bytes"])
         self.assertGreater(served[1] - served[0], 4 * known["read_bytes"] * 0.9)
         self.assertLess(served[2] - served[1], known["read_bytes"])
+        self.assertEqual(set(tables["nodes"].cache_source), {"shared"})
+        self.assertGreater(served[3] - served[2], 4 * known["read_bytes"] * 0.9)
+        self.assertGreater(of_base[1], 4 * known["read_bytes"] * 0.9)
+        self.assertLess(of_base[3] - of_base[1], known["read_bytes"])
+        self.assertIn("not the cache", self.run_in(name, BIN / "vmilaunch", "--image", "nbd://10.77.255.1/tiny.qcow2", "--vms", 1, "--cache", cache,
+                                                   "--cache-placement", "nbd://10.77.255.1/tiny.qcow2", "--output", self.folder / "run.h5", expect=3))
         self.run_command([CLUSTER, "down", "--name", name])
         self.assert_gone(name)
 

@@ -70,6 +70,18 @@ TEST_CASE("io_uring is chosen where both QEMU and the kernel are known to have i
   CHECK_THROWS_WITH(parse_aio("native"), Catch::Contains("'native'") && Catch::Contains("threads"));
 }
 
+TEST_CASE("a cache may lie on a server") {
+  ChainSpec chain = chain_with_cache();
+  chain.cache_path = "nbd://storage:10810/c.vmic";
+  chain.aio = Aio::io_uring;  // which is for files
+  const auto nodes = blockdev_chain(chain);
+  CHECK(node(nodes, "cache-file")["driver"] == "nbd");
+  CHECK(node(nodes, "cache-file")["export"] == "c.vmic");
+  CHECK(node(nodes, "cache-file")["read-only"] == true);
+  CHECK_FALSE(node(nodes, "cache-file").contains("aio"));
+  CHECK(node(nodes, "cache")["file"] == "cache-file");
+}
+
 TEST_CASE("every node stands behind the ones that it names") {
   std::vector<std::string> seen;
   for (const json& item : blockdev_chain(chain_with_cache())) {

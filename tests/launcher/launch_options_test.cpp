@@ -98,6 +98,19 @@ TEST_CASE("bad values are refused with the option's name") {
   }
 }
 
+TEST_CASE("a shared cache is read by its path, or where a server has it") {
+  CHECK(parse({"--image", "a", "--vms", "1"}).placement == Placement::node);
+  const LaunchOptions shared = parse({"--image", "a", "--vms", "1", "--cache-placement", "shared"});
+  CHECK(shared.placement == Placement::shared);
+  CHECK(shared.cache_url.empty());
+  const LaunchOptions served =
+      parse({"--image", "a", "--vms", "1", "--cache-placement", "nbd://storage/a.vmic"});
+  CHECK(served.placement == Placement::shared);
+  CHECK(served.cache_url == "nbd://storage/a.vmic");
+  CHECK_THROWS_WITH(parse({"--image", "a:1", "--image", "b:1", "--cache-placement", "nbd://storage/a.vmic"}),
+                    Catch::Contains("several images"));
+}
+
 TEST_CASE("hold and a command exclude each other, and the command is kept word by word") {
   CHECK_THAT(refusal({"--vms", "1", "--hold", "--", "true"}), Catch::Contains("--hold"));
   CHECK_THAT(refusal({"--vms", "1", "--"}), Catch::Contains("no command"));
