@@ -2,6 +2,7 @@
 """What the experiments stand on: programs, the cluster in a box, and what the machine's processors did meanwhile."""
 import concurrent.futures
 import itertools
+import json
 import os
 import pathlib
 import subprocess
@@ -78,8 +79,16 @@ class Box:
     def url(self, image):
         return f"nbd://10.77.255.1/{pathlib.Path(image).name}"
 
+    def memory_url(self, file):
+        """Of a file that was given by --in-memory."""
+        return f"nbd://10.77.255.1:10810/{pathlib.Path(file).name}"
+
     def served_bytes(self):
         return int(self.cluster("served"))
+
+    def disk(self):
+        """The counters of the storage node's modelled disk."""
+        return json.loads(self.cluster("disk"))
 
     def _caches(self):
         return list((self.node_storage / f"vmi-cluster-{self.name}").glob("node*/cache/*"))
@@ -117,27 +126,38 @@ class Box:
                     process.wait()
 
 
-class CpuMeter:
-    """Samples how busy this machine's processors are; a context manager."""
+class Meter:
+    """Calls sample(), which its heirs have, every `interval` seconds and once at the end; a context manager."""
+    interval = 0.25
 
     def __enter__(self):
-        self.samples = []
         self.end = threading.Event()
-        self.thread = threading.Thread(target=self._sample)
+        self.thread = threading.Thread(target=self._run)
         self.thread.start()
         return self
 
     def __exit__(self, *_):
         self.end.set()
         self.thread.join()
+        self.sample()
 
-    def _sample(self):
+    def _run(self):
         while True:
-            with open("/proc/stat", encoding="ascii") as file:
-                ticks = [int(word) for word in file.readline().split()[1:9]]
-            self.samples.append((time.time(), sum(ticks) - ticks[3] - ticks[4], sum(ticks)))
-            if self.end.wait(0.25):
+            self.sample()
+            if self.end.wait(self.interval):
                 return
+
+
+class CpuMeter(Meter):
+    """How busy this machine's processors are."""
+
+    def __init__(self):
+        self.samples = []
+
+    def sample(self):
+        with open("/proc/stat", encoding="ascii") as file:
+            ticks = [int(word) for word in file.readline().split()[1:9]]
+        self.samples.append((time.time(), sum(ticks) - ticks[3] - ticks[4], sum(ticks)))
 
     def share(self, begin, end):
         """The mean share of all processors' time that was used between two times (seconds since 1970)."""

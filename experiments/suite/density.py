@@ -7,9 +7,8 @@ share (PSS): pages that VMs share count once in all.
 import os
 import pathlib
 import re
-import threading
 
-from .box import Box
+from .box import Box, Meter
 from .fleet import launch
 from .inputs import boot_of
 
@@ -38,31 +37,21 @@ def run(results, folder, full):
             results.add({**first, **row}, share)
 
 
-class PssMeter:
-    """The most memory that the VMs and the launcher's own processes in the box `name` had; a context manager."""
+class PssMeter(Meter):
+    """The most memory that the VMs and the launcher's own processes in the box `name` had."""
+    interval = 0.5
 
     def __init__(self, name):
         self.network = os.stat(f"/run/netns/vmi-{name}-node0").st_ino
         self.vm_bytes = self.launcher_bytes = 0
 
-    def __enter__(self):
-        self.end = threading.Event()
-        self.thread = threading.Thread(target=self._sample)
-        self.thread.start()
-        return self
-
-    def __exit__(self, *_):
-        self.end.set()
-        self.thread.join()
-
-    def _sample(self):
-        while not self.end.wait(0.5):
-            vms = launcher = 0
-            for process in pathlib.Path("/proc").glob("[0-9]*"):
-                kind, pss = self._look(process)
-                vms += pss if kind == "vm" else 0
-                launcher += pss if kind == "launcher" else 0
-            self.vm_bytes, self.launcher_bytes = max(self.vm_bytes, vms), max(self.launcher_bytes, launcher)
+    def sample(self):
+        vms = launcher = 0
+        for process in pathlib.Path("/proc").glob("[0-9]*"):
+            kind, pss = self._look(process)
+            vms += pss if kind == "vm" else 0
+            launcher += pss if kind == "launcher" else 0
+        self.vm_bytes, self.launcher_bytes = max(self.vm_bytes, vms), max(self.launcher_bytes, launcher)
 
     def _look(self, process):
         try:
