@@ -42,9 +42,9 @@ def load(path):
 
 
 def report_experiment(path, options):
-    from . import density, distribution, one_image, quota, scale, working_set
-    reports = {"one-image": one_image, "distribution": distribution, "working-set": working_set, "quota": quota,
-               "density": density, "scale": scale}
+    from . import density, distribution, many_images, one_image, quota, scale, traffic, working_set
+    reports = {"one-image": one_image, "many-images": many_images, "distribution": distribution, "working-set": working_set,
+               "quota": quota, "traffic": traffic, "density": density, "scale": scale}
     experiment = load(path)
     name = experiment.attributes["experiment"]
     if name not in reports:

@@ -16,9 +16,8 @@ def launch(box, boot, nodes, options, record, think=1.0, backend="qemu", vms=Non
     Returns (row of Results, share of the processors that was used).
     """
     timeout = timeout or 120 + 2 * boot.think_s * think
-    words = [BIN / "vmilaunch", "--image", boot.image if local else box.url(boot.image), "--vms", vms or nodes, *options, "--qemu", qemu(), "--machine", "microvm", "--memory", "32M",
-             "--accel", "tcg", "--backend", backend, "--kernel", BIN / "replay.elf", "--initrd", boot.trace, "--append", f"think={think:g}",
-             "--ready", f"serial:REPLAY-DONE .*full={boot.full}", "--timeout", f"{timeout:.0f}s", "--output", record]
+    words = [BIN / "vmilaunch", "--image", boot.image if local else box.url(boot.image), "--vms", vms or nodes, *options,
+             "--backend", backend, *replay_options(boot, think), "--timeout", f"{timeout:.0f}s", "--output", record]
     for key, value in {"link": box.rate, "trace": boot.name, "think": think, "started_by": box.started_by, **(notes or {})}.items():
         words += ["--note", f"{key}={value}"]
     served = box.served_bytes()
@@ -34,6 +33,12 @@ def launch(box, boot, nodes, options, record, think=1.0, backend="qemu", vms=Non
     with h5py.File(record, "r+", locking=False) as file:
         file.attrs["note.box_cpu_share"] = share
     return {"nodes": nodes, "vms": vms or nodes, "served_bytes": served, **row}, share
+
+
+def replay_options(boot, think):
+    """The guest that replays the boot, for vmilaunch and vmicache build."""
+    return ["--qemu", qemu(), "--machine", "microvm", "--memory", "32M", "--accel", "tcg", "--kernel", BIN / "replay.elf",
+            "--initrd", boot.trace, "--append", f"think={think:g}", "--ready", f"serial:REPLAY-DONE .*full={boot.full}"]
 
 
 def measured(record):

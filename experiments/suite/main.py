@@ -7,12 +7,12 @@ import subprocess
 import sys
 import time
 
-from . import density, distribution, one_image, quota, scale, working_set
+from . import density, distribution, many_images, one_image, quota, scale, traffic, working_set
 from .box import ExperimentError, VMIREPORT, check_machine
 from .results import Results
 
-EXPERIMENTS = {"one-image": one_image, "distribution": distribution, "working-set": working_set, "quota": quota, "density": density,
-               "scale": scale}
+EXPERIMENTS = {"one-image": one_image, "many-images": many_images, "distribution": distribution, "working-set": working_set, "quota": quota,
+               "traffic": traffic, "density": density, "scale": scale}
 
 
 def parser():

@@ -17,6 +17,8 @@ sys.path.insert(0, str(RUN.parent))
 
 from suite.box import qemu  # noqa: E402
 
+HAS_DRIVER = "vmicache" in subprocess.run([qemu(), "--version"], capture_output=True, text=True, check=True).stdout
+
 
 @unittest.skipUnless(os.geteuid() == 0 or "CI" in os.environ, "network namespaces need root")
 class Experiments(LaunchCase):
@@ -69,7 +71,7 @@ class Experiments(LaunchCase):
         self.assertEqual(list(results.in_tiny_bytes), list(results.distinct_bytes))
         self.assertTrue((results.zstd_bytes < results.union_bytes).all() and (results.zstd_bytes > 2**23).all())
 
-    @unittest.skipUnless("vmicache" in subprocess.run([qemu(), "--version"], capture_output=True, text=True).stdout, "QEMU has no cache driver")
+    @unittest.skipUnless(HAS_DRIVER, "QEMU has no cache driver")
     def test_quota_bounds_what_a_cache_takes_off_the_base(self):
         folder, _ = self.experiment("quota")
         results = pandas.read_csv(folder / "quota.csv").set_index(["arm", "share"])
@@ -85,6 +87,32 @@ class Experiments(LaunchCase):
         self.assertTrue((results[results.kind == "simulated"].nodes >= 64).all())
         small = results[(results.kind != "measured") & (results.nodes <= 64)]
         self.assertTrue((small.checked_bytes == (small.nodes - 1) * small.size_bytes).all())
+
+    def test_many_images_make_the_disk_seek_unless_there_are_caches(self):
+        folder, _ = self.experiment("many-images")
+        results = pandas.read_csv(folder / "many-images.csv").set_index(["arm", "images"])
+        with h5py.File(folder / "many-images.h5") as file:
+            boot = int(file.attrs["trace_bytes"])
+        read, seeks, served = results.disk_bytes, results.disk_seeks, results.served_bytes
+        self.assertGreater(read["plain", 4], 3.5 * read["plain", 1])
+        self.assertGreater(seeks["plain", 4], 3.5 * seeks["plain", 1])
+        for arm in ("held", "storage memory"):
+            self.assertLess(read[arm, 4], 0.3 * boot)
+            self.assertLess(results.base_bytes[arm, 4], 0.1 * boot)
+        self.assertLess(served["held", 4], 0.1 * boot)
+        self.assertGreater(served["storage memory", 4], 3.5 * boot)
+        self.assertIn("different images", (folder / "many-images.txt").read_text())
+
+    @unittest.skipUnless(HAS_DRIVER, "QEMU has no cache driver")
+    def test_traffic_shows_what_large_clusters_cost_a_cold_cache_and_what_a_quota_leaves_to_the_base(self):
+        folder, _ = self.experiment("traffic")
+        results = pandas.read_csv(folder / "traffic.csv").set_index(["arm", "granularity_bytes", "share"])
+        read, plain = results.base_bytes, results.base_bytes["plain", 0, 0.0]
+        self.assertGreater(read["cold", 65536, 1.25], 1.2 * plain)
+        for clusters in (512, 4096):
+            self.assertLess(read["cold", clusters, 1.25], 1.02 * plain)
+            self.assertLess(read["warm", clusters, 1.25], 0.01 * plain)
+            self.assertGreater(read["warm", clusters, 0.5], 0.3 * plain)
 
     def test_vmireport_says_what_is_wrong_with_a_result_file(self):
         path = self.folder / "other.h5"
