@@ -7,20 +7,22 @@
 namespace vmi {
 namespace {
 
-// One MPI call counts in `int`; longer strings go in parts of this size.
-constexpr std::size_t kPart = std::size_t{1} << 30;
+// Longer strings go in parts of this size. Open MPI sends what is shorter than 64 KiB down a tree, and the
+// rest along a chain of all ranks, which takes longer with every one of them (experiments/simgrid).
+constexpr std::size_t kPart = std::size_t{60} << 10;
 
 /// Broadcasts exactly bytes.size() bytes, which every rank knows already.
 void broadcast_known_size(const Comm& comm, std::string& bytes, int root, const Waiter& waiter,
                           std::string_view what) {
   auto memory = std::make_shared<std::string>(std::move(bytes));
+  std::vector<Request> parts;
   for (std::size_t at = 0; at < memory->size(); at += kPart) {
     const auto part = static_cast<int>(std::min(kPart, memory->size() - at));
     MPI_Request raw = MPI_REQUEST_NULL;
     check_mpi(MPI_Ibcast(memory->data() + at, part, MPI_BYTE, root, comm.get(), &raw), what);
-    Request request(raw, memory);
-    wait_for(request, waiter, what);
+    parts.emplace_back(raw, memory);
   }
+  wait_all(parts, waiter, what);
   bytes = std::move(*memory);
 }
 
