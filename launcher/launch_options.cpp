@@ -16,6 +16,10 @@
 namespace vmi {
 namespace {
 
+/// With less than this free (containers often have 64 MiB in all), /dev/shm is no place for caches and
+/// overlays.
+constexpr Bytes kLeastSharedMemory = 32 * MiB;
+
 Error usage(const std::string& message) {
   return {ExitStatus::usage, message};
 }
@@ -33,7 +37,8 @@ fs::path user_cache_folder() {
 
 fs::path default_node_dir() {
   const std::string leaf = "vmilaunch-" + std::to_string(getuid());
-  return access("/dev/shm", W_OK | X_OK) == 0 ? fs::path("/dev/shm") / leaf : temp_root() / leaf;
+  const bool in_memory = access("/dev/shm", W_OK | X_OK) == 0 && free_bytes("/dev/shm") >= kLeastSharedMemory;
+  return (in_memory ? fs::path("/dev/shm") : temp_root()) / leaf;
 }
 
 std::string user_config() {
@@ -316,7 +321,9 @@ const OptionTable& launch_option_table() {
               .help = "Store of caches, shared by nodes [~/.cache/vmilaunch/store]."})
         .add({.name = "node-dir",
               .metavar = "DIR",
-              .help = "Node-local folder for cache copies and overlays [/dev/shm/vmilaunch-UID]."})
+              .help = "Node-local folder for cache copies and overlays [/dev/shm/vmilaunch-UID, or below "
+                      "TMPDIR where that is "
+                      "full]."})
         .add({.name = "driver",
               .metavar = "DRIVER",
               .default_value = "auto",

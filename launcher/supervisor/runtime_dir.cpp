@@ -28,6 +28,8 @@ constexpr std::size_t kRandomLetters = 6;  // of mkdtemp(3)
 /// The longest path below a runtime folder that a socket gets, its own random name included: libvirt's
 /// monitor of a domain, "vmilaunch-run-XXXXXX/libvirt/lib/qemu/domain-NNNN-<20 letters>/monitor.sock".
 constexpr std::size_t kLongestBelowRoot = 84;
+/// Less than this is too little for the sockets, logs and libvirt's files of a launch (0.3 MiB with two VMs).
+constexpr Bytes kLeastRoom = 4 * MiB;
 /// A folder without `owner` is either just being made or half removed; after this long it is the latter.
 constexpr std::time_t kOwnerlessSeconds = 60;
 
@@ -40,6 +42,11 @@ bool is_our_name(const std::string& name) {
   return name.starts_with(kPrefix) && name.size() == kPrefix.size() + kRandomLetters &&
          std::ranges::all_of(name.substr(kPrefix.size()),
                              [](unsigned char c) { return std::isalnum(c) != 0; });
+}
+
+/// Memory file systems may be full, or of a size that a container's author forgot.
+bool is_usable(const fs::path& root) {
+  return access(root.c_str(), W_OK | X_OK) == 0 && free_bytes(root) >= kLeastRoom;
 }
 
 bool is_locked(const fs::path& folder) {
@@ -115,13 +122,14 @@ fs::path default_runtime_root() {
   const std::vector<fs::path> candidates = {"/dev/shm", xdg != nullptr ? xdg : "", temp_root()};
   for (const fs::path& root : candidates) {
     if (root.empty() || root.native().size() + 1 + kLongestBelowRoot > kMaxSocketPath) continue;
-    if (access(root.c_str(), W_OK | X_OK) == 0) return root;
+    if (is_usable(root)) return root;
   }
   throw Error(ExitStatus::environment,
-              "no folder for sockets: none of /dev/shm, $XDG_RUNTIME_DIR and TMPDIR can be written to and "
-              "has at most " +
+              "no folder for sockets: none of /dev/shm, $XDG_RUNTIME_DIR and TMPDIR can be written to, "
+              "has " +
+                  format_size(kLeastRoom) + " free and a name of at most " +
                   std::to_string(kMaxSocketPath - 1 - kLongestBelowRoot) +
-                  " characters; set TMPDIR to one that does");
+                  " characters (socket paths are limited); set TMPDIR to one that does");
 }
 
 SweepResult sweep_stale(const fs::path& root) noexcept {

@@ -32,8 +32,8 @@ class RuntimeDir {
   std::vector<std::string> emulators_;
 };
 
-/// The first of /dev/shm, $XDG_RUNTIME_DIR and ${TMPDIR:-/tmp} that can be written to and leaves room for
-/// socket paths.
+/// The first of /dev/shm, $XDG_RUNTIME_DIR and ${TMPDIR:-/tmp} that can be written to, is not full and
+/// leaves room for socket paths.
 fs::path default_runtime_root();
 
 /// Kills, and waits for the end of, the processes of this user that run one of `emulators` and have a path in
