@@ -57,20 +57,20 @@ class SlurmCancelled(EndedCase):
         self.check_end(running, complete=0)
 
     def test_a_signal_that_the_user_asked_for_before_the_end(self):
-        running, _ = self.hold(srun=("--time=2", "--signal=INT@119"))
-        self.check_end(running, complete=1, status=130, seconds=60)
+        running, _ = self.hold(srun=("--time=2", "--signal=INT@80"))  # 40 s after the start, or up to a minute later
+        self.check_end(running, complete=1, status=130, seconds=120)
 
     def test_the_time_limit(self):
         running, job = self.hold(srun=("--time=1",))
         # Slurm 22.05 gives no SLURM_JOB_END_TIME: the launch ends on the SIGTERM that comes with the limit.
         self.check_end(running, complete=1, seconds=150)
-        self.assertEqual(self.cluster.job(job)["JobState"], "TIMEOUT")
+        wait_until(lambda: self.cluster.job(job)["JobState"] == "TIMEOUT", 30, "the job to have timed out")
 
     def test_the_end_that_slurm_announces(self):
-        for status, options in ((124, ["--ready", "serial:never"]), (0, ["--hold"])):
+        for status, options, seconds in ((124, ["--ready", "serial:never"], 15), (0, ["--hold"], 45)):
             with self.subTest(options=options):
                 record = self.folder / f"{status}.h5"
-                soon = int(time.time()) + 15
+                soon = int(time.time()) + seconds
                 out = self.run_as_user(self.srun("env", f"SLURM_JOB_END_TIME={soon}", *self.launch(*options, "--output", record, cache="none")),
                                        expect=status)
                 if status:
@@ -88,7 +88,7 @@ class SlurmCancelled(EndedCase):
         job, log = out.strip(), self.folder / "job.txt"
         wait_until(lambda: log.exists() and log.read_text().count("holding") == 1, 60, "the first run")
         self.cluster.ask("scontrol", "requeue", job)
-        wait_until(lambda: log.read_text().count("holding") == 2, 90, f"the second run:\n{log.read_text()}\n{self.cluster.ask('scontrol', 'show', 'job', job)}")
+        wait_until(lambda: log.read_text().count("holding") == 2, 180, f"the second run:\n{log.read_text()}\n{self.cluster.ask('scontrol', 'show', 'job', job)}")
         self.cluster.ask("scancel", job)
         self.assert_nothing_left(30)
         for name in (f"vmilaunch-{job}.h5", f"vmilaunch-{job}-restart1.h5"):
