@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "launcher/desk.hpp"
 
+#include <algorithm>
 #include <cmath>
 #include <cstdlib>
 
@@ -106,7 +107,10 @@ void Desk::take(int rank, const nlohmann::json& letter) {
       progress_.update(phase_text_ + ": " + counters());
     }
   } else if (letter.contains("node")) {
-    journal_.node(node_row(letter["node"]));
+    const NodeRow row = node_row(letter["node"]);
+    journal_.node(row);
+    if (!row.cache_source.empty() && row.cache_source != "none" && row.cache_source != "shared")
+      cache_rows_[row.node] = row;
   } else if (letter.contains("final")) {
     ++finals_;
   }
@@ -114,6 +118,17 @@ void Desk::take(int rank, const nlohmann::json& letter) {
 
 void Desk::tick() {
   journal_.tick();
+}
+
+std::optional<Desk::Caches> Desk::caches() const {
+  if (cache_rows_.empty()) return std::nullopt;
+  Caches caches;
+  for (const auto& [node, row] : cache_rows_) {
+    ++caches.nodes;
+    if (row.cache_source == "held") ++caches.held;
+    caches.wire_bytes += std::max<std::int64_t>(0, row.wire_bytes);
+  }
+  return caches;
 }
 
 std::string Desk::counters() const {

@@ -6,6 +6,8 @@
 #include "launcher/launch_options.hpp"
 #include "launcher/record/journal.hpp"
 
+#include <map>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -40,6 +42,14 @@ class Desk {
   const std::vector<PhaseRow>& phases() const { return phases_; }
   void tick();
 
+  /// How the nodes came by their caches; nothing while none has said so.
+  struct Caches {
+    std::int64_t nodes = 0;  ///< that have any
+    std::int64_t held = 0;   ///< of these, by an earlier launch's doing
+    std::int64_t wire_bytes = 0;
+  };
+  std::optional<Caches> caches() const;
+
   /// "ready 3/8" and the like, for the phase that runs.
   std::string counters() const;
 
@@ -49,6 +59,7 @@ class Desk {
   ProgressLine progress_;
   std::optional<Fleet> fleet_;
   std::vector<std::int64_t> offsets_ns_;
+  std::map<std::int64_t, NodeRow> cache_rows_;  ///< by node; of those that use caches of their own
   std::vector<PhaseRow> phases_;
   bool in_phase_ = false;
   std::string phase_text_;

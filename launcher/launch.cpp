@@ -122,6 +122,7 @@ int Launch::end(std::optional<Error> failure) {
   const std::optional<Error> stop_failure = attempt([&] {
     rank_.call(StopAll{}, patience, "VMs to stop");
     keep_node_caches();
+    if (node_pool_) node_pool_->close();
     rank_.post({{"final", true}});
     wait_until([&] { return rank_.all_posted(); }, rank_.waiter(patience),
                [] { return "rank 0 to take the last messages"; });

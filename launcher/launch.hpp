@@ -6,9 +6,10 @@
 #include "launcher/image_plan.hpp"
 #include "launcher/launch_clock.hpp"
 #include "launcher/mpi/distribute.hpp"
-#include "launcher/node_store.hpp"
+#include "launcher/node_pool.hpp"
 #include "launcher/placement.hpp"
 #include "launcher/rank.hpp"
+#include "launcher/record/record.hpp"
 
 #include <map>
 #include <memory>
@@ -63,6 +64,11 @@ class Launch {
     std::string digest;
   };
   Delivery deliver(ImagePlan& image);
+  /// Takes a copy that has arrived into the node's pool, for later launches.
+  void keep(Delivery& delivery);
+  void say_not_kept(const std::string& cache) const;
+  /// Adds how this node came by one image's cache to the node's row.
+  void add_to_cache_row(const NodeRow& image);
   void deliver_shared(ImagePlan& image);
   void check_served(const ImagePlan& image);
   /// --cache cold: finds or makes this node's own cache and prepares the VMs.
@@ -71,6 +77,7 @@ class Launch {
   int filler_of(const ImagePlan& image) const;
   /// Keeps what this rank's VMs have filled; after they have stopped.
   void keep_node_caches();
+  void keep_filled(const ImagePlan& image);
   void prepare_vms(const ImagePlan& image);
   VmSpec spec_of(const PlacedVm& vm) const;
   void print_dry_run();
@@ -88,9 +95,11 @@ class Launch {
   Environment environment_;
   Driver driver_ = Driver::qcow2;
   GuestSpec guest_;  ///< options_.guest with the accelerator that all ranks use
-  std::optional<NodeStore> node_store_;
-  fs::path node_folder_;        ///< of this launch and rank, below --node-dir; the supervisor removes it
-  std::int64_t offset_ns_ = 0;  ///< to add to this node's clock to get rank 0's
+  std::optional<NodePool> node_pool_;
+  NodeRow cache_row_;              ///< of this node, what its caches took; on leaders
+  std::int64_t filled_bytes_ = 0;  ///< of the caches that this rank's VMs filled
+  fs::path node_folder_;           ///< of this launch and rank, below --node-dir; the supervisor removes it
+  std::int64_t offset_ns_ = 0;     ///< to add to this node's clock to get rank 0's
   std::vector<std::uint64_t> prepares_;  ///< requests whose replies are still to come
 };
 

@@ -17,12 +17,13 @@ namespace {
 
 using namespace std::chrono_literals;
 constexpr auto kOpenTime = 300s;
+constexpr int kOpenTries = 5;
 
 }  // namespace
 
 OpenColdCache Launch::cold_request(const ImagePlan& image) const {
   return {.image_url = image.url,
-          .kept_folder = node_store_->folder().string(),
+          .kept_folder = node_pool_->folder().string(),
           .new_file = (node_folder_ / ("filling-" + std::to_string(image.index) + ".qcow2")).string(),
           .quota = options_.quota,
           .granularity = options_.granularity};
@@ -45,7 +46,18 @@ void Launch::open_node_cache(ImagePlan& image) {
     OpenColdCache request = cold_request(image);
     request.sample = sample;
     request.reject = reject;
-    opened = rank_.call(std::move(request), kOpenTime, "the node's cache of '" + image.url + "'").result;
+    const auto ask = [&] {
+      opened = rank_.call(request, kOpenTime, "the node's cache of '" + image.url + "'").result;
+      const fs::path kept = opened.at("keep_as").get<std::string>();
+      return !opened.at("filled").get<bool>() || node_pool_->holds_filled(kept.filename());
+    };
+    // One that is damaged, or was evicted a moment ago, makes way for a new one.
+    for (int tries = 0; !ask();) {
+      if (++tries == kOpenTries) {
+        throw Error(ExitStatus::environment,
+                    "cannot use nor replace '" + opened.at("keep_as").get<std::string>() + "'; remove it");
+      }
+    }
   };
   // Rank 0 looks whether the image is what it was, for all.
   std::optional<Error> failure;
@@ -67,27 +79,33 @@ void Launch::open_node_cache(ImagePlan& image) {
   prepare_vms(image);
   if (!layout.leader || filler_of(image) == -1) return;
   NodeRow row;
-  row.node = layout.node;
   row.cache_source = image.filler == -1 ? "held" : "filled";
   row.wire_bytes = 0;
-  rank_.post(node_letter(row));
+  if (image.filler == -1) row.payload_bytes = 0;
+  add_to_cache_row(row);
 }
 
 void Launch::keep_node_caches() {
   for (const ImagePlan& image : images_) {
     if (image.filler == -1 || !rank_.cache_closed(image.filler)) continue;
-    std::error_code error;
-    // The file was written without syncing; under its final name it must be whole even after a crash.
-    const Fd file(::open(image.local.c_str(), O_RDONLY | O_CLOEXEC));
-    if (!file || fsync(file.get()) != 0 || (fs::rename(image.local, image.keep_as, error), error)) {
-      log_warning("cannot keep the filled cache '" + image.keep_as.string() + "'");
-      continue;
-    }
-    NodeRow row;
-    row.node = rank_.layout().node;
-    row.payload_bytes = static_cast<std::int64_t>(fs::file_size(image.keep_as, error));
-    rank_.post(node_letter(row));
+    const std::optional<Error> failure = attempt([&] { keep_filled(image); });
+    if (failure) log_warning(failure->what());
   }
+}
+
+void Launch::keep_filled(const ImagePlan& image) {
+  const bool kept = node_pool_->keep(image.local, image.keep_as.filename(), [&](const fs::path& name) {
+    // The file was written without syncing; under its final name it must be whole even after a crash.
+    if (fsync(open_file(image.local, O_RDONLY).get()) != 0)
+      throw_errno(ExitStatus::environment, "cannot sync '" + image.local.string() + "'");
+    rename_durably(image.local, name);
+  });
+  if (!kept) return say_not_kept(image.url);
+  NodeRow row;
+  row.node = rank_.layout().node;
+  filled_bytes_ += static_cast<std::int64_t>(fs::file_size(image.keep_as));
+  row.payload_bytes = filled_bytes_;
+  rank_.post(node_letter(row));
 }
 
 }  // namespace vmi

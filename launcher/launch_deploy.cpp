@@ -7,6 +7,7 @@
 #include "launcher/mpi/distribute.hpp"
 
 #include <algorithm>
+#include <cmath>
 
 #include <fcntl.h>
 #include <unistd.h>
@@ -77,14 +78,52 @@ void Launch::distribute_and_prepare() {
       deliveries.push_back(deliver(image));
     }
   }
-  const std::optional<Error> failure = attempt([&] {
+  if (cache_row_.node != kUnknownCount) rank_.post(node_letter(cache_row_));
+  std::optional<Error> failure = attempt([&] {
     for (const std::uint64_t id : prepares_) rank_.await(id, 600s, "VMs to be created");
-    // Every VM has opened the file under its temporary name, and all ranks agreed on its content.
-    for (Delivery& delivery : deliveries) {
-      if (delivery.distribution) delivery.distribution->publish(node_store_->path_of(delivery.digest));
-    }
   });
   agree(rank_.world(), failure, rank_.waiter(900s), "preparing the VMs");
+  // Every VM has opened the file under its temporary name, and all ranks agreed on its content.
+  failure = attempt([&] {
+    for (Delivery& delivery : deliveries) keep(delivery);
+  });
+  agree(rank_.world(), failure, rank_.waiter(300s), "keeping the caches");
+}
+
+void Launch::keep(Delivery& delivery) {
+  if (!delivery.distribution) return;
+  const fs::path file = delivery.distribution->file();
+  const bool kept = node_pool_->keep(file, delivery.digest,
+                                     [&](const fs::path& name) { delivery.distribution->publish(name); });
+  // Without a name it is gone once the VMs that have opened it end.
+  if (!kept) say_not_kept(delivery.distribution->payload().name);
+}
+
+void Launch::say_not_kept(const std::string& cache) const {
+  const std::string text = "'" + cache + "' is not kept on " + rank_.layout().node_key +
+                           ": it does not fit within the node budget of " +
+                           format_size(node_pool_->budget()) + " beside caches in use; raise --node-budget";
+  // Nobody who gives nothing expects to keep something.
+  log(rank_.first() && node_pool_->budget() > 0 ? LogLevel::warning : LogLevel::info, text);
+}
+
+void Launch::add_to_cache_row(const NodeRow& image) {
+  // Of several images, the one that moved says how the node came by its caches.
+  const auto moved = [](const std::string& source) {
+    return source != "none" && source != "held" && source != "shared";
+  };
+  NodeRow& row = cache_row_;
+  row.node = rank_.layout().node;
+  if (row.cache_source.empty() || (moved(image.cache_source) && !moved(row.cache_source)))
+    row.cache_source = image.cache_source;
+  const auto add = [](std::int64_t& sum, std::int64_t more) {
+    if (more != kUnknownCount) sum = more + (sum == kUnknownCount ? 0 : sum);
+  };
+  add(row.wire_bytes, image.wire_bytes);
+  add(row.payload_bytes, image.payload_bytes);
+  // fmin and fmax pass over what is not known.
+  row.t_cache_first = std::fmin(row.t_cache_first, image.t_cache_first);
+  row.t_cache_last = std::fmax(row.t_cache_last, image.t_cache_last);
 }
 
 void Launch::deliver_shared(ImagePlan& image) {
@@ -104,11 +143,10 @@ void Launch::deliver_shared(ImagePlan& image) {
   agree(rank_.world(), failure, rank_.waiter(120s), "opening the shared cache");
   if (rank_.layout().leader) {
     NodeRow row;
-    row.node = rank_.layout().node;
     row.cache_source = "shared";
     row.wire_bytes = 0;
     row.payload_bytes = static_cast<std::int64_t>(image.payload_bytes);
-    rank_.post(node_letter(row));
+    add_to_cache_row(row);
   }
 }
 
@@ -130,8 +168,9 @@ Launch::Delivery Launch::deliver(ImagePlan& image) {
   std::optional<Distribution> distribution;
   DistributeHooks hooks;
   hooks.held = [&](const Payload& payload) -> std::optional<fs::path> {
-    if (!node_store_->holds(payload.digest, payload.size)) return std::nullopt;
-    return node_store_->path_of(payload.digest);
+    if (node_pool_->holds(payload.digest, payload.size)) return node_pool_->path_of(payload.digest);
+    node_pool_->make_room(payload.bytes_to_write());
+    return std::nullopt;
   };
   hooks.target = [&](const Payload& payload) { return node_folder_ / (payload.digest + ".part"); };
   // The node's other ranks wait for the name of the file that their VMs are to open.
@@ -184,8 +223,8 @@ Launch::Delivery Launch::deliver(ImagePlan& image) {
   agree(rank_.world(), failure, waiter, "distributing the cache");
 
   if (layout.leader) {
+    const bool held = result.source == DistributeResult::Source::held;
     NodeRow row;
-    row.node = layout.node;
     row.cache_source = to_text(result.source);
     row.t_cache_first = clock_.at(result.first_ns, offset_ns_);
     row.t_cache_last = clock_.at(result.last_ns, offset_ns_);
@@ -193,8 +232,8 @@ Launch::Delivery Launch::deliver(ImagePlan& image) {
     row.wire_bytes = result.source == DistributeResult::Source::received
                          ? static_cast<std::int64_t>(result.wire_bytes)
                          : 0;
-    row.payload_bytes = static_cast<std::int64_t>(result.payload_bytes);
-    rank_.post(node_letter(row));
+    row.payload_bytes = held ? 0 : static_cast<std::int64_t>(result.payload_bytes);
+    add_to_cache_row(row);
   }
   if (result.source == DistributeResult::Source::held) distribution.reset();
   return {std::move(distribution), image.digest};

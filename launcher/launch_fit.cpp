@@ -40,8 +40,7 @@ std::string problems(const std::vector<NodeFit>& fits, std::string NodeFit::*kin
 /// Bytes of a cache that does not lie on this node yet.
 Bytes Launch::cache_to_come(const ImagePlan& image) const {
   if (image.payload.empty() || options_.placement == Placement::shared) return 0;
-  std::error_code error;
-  return fs::exists(node_store_->path_of(image.digest), error) ? 0 : image.payload_bytes;
+  return node_pool_->has(image.digest) ? 0 : image.payload_bytes;
 }
 
 NodeLoad Launch::load_of_this_node() const {
@@ -52,7 +51,7 @@ NodeLoad Launch::load_of_this_node() const {
   load.vms = static_cast<int>(std::ranges::count_if(placed_, [&](const PlacedVm& vm) {
     return layout.node_of_rank[static_cast<std::size_t>(vm.rank)] == layout.node;
   }));
-  const Bytes free = free_bytes(options_.node_dir);
+  const Bytes free = node_pool_->room();
   for (const ImagePlan& image : images_) {
     load.cache += cache_to_come(image);
     if (options_.cache == CacheMode::cold && filler_of(image) != -1)

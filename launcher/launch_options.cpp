@@ -152,6 +152,7 @@ void read_cache(const Options& options, LaunchOptions& launch) {
   launch.cache_dir =
       fs::absolute(options.given("cache-dir").value_or((user_cache_folder() / "store").string()));
   launch.node_dir = fs::absolute(options.given("node-dir").value_or(default_node_dir().string()));
+  if (options.has("node-budget")) launch.node_budget = options.size("node-budget");
   launch.granularity = options.size("granularity");
   launch.driver = parse_driver(options.text("driver"));
   launch.aio = parse_aio(options.text("aio"));
@@ -322,8 +323,11 @@ const OptionTable& launch_option_table() {
         .add({.name = "node-dir",
               .metavar = "DIR",
               .help = "Node-local folder for cache copies and overlays [/dev/shm/vmilaunch-UID, or below "
-                      "TMPDIR where that is "
-                      "full]."})
+                      "TMPDIR where that is full]."})
+        .add({.name = "node-budget",
+              .metavar = "SIZE",
+              .help = "Most bytes of caches that stay on a node; 0: none [a quarter of the file system of "
+                      "--node-dir, at most 4G]."})
         .add({.name = "driver",
               .metavar = "DRIVER",
               .default_value = "auto",

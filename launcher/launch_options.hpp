@@ -38,8 +38,9 @@ struct LaunchOptions {
   VerifyChoice verify = VerifyChoice::sample;
   Bytes quota = 0;
   Bytes granularity = 4 * KiB;
-  fs::path cache_dir;  ///< the store, shared by nodes
-  fs::path node_dir;   ///< node-local copies and overlays
+  fs::path cache_dir;                ///< the store, shared by nodes
+  fs::path node_dir;                 ///< node-local copies and overlays
+  std::optional<Bytes> node_budget;  ///< of the node pool; nothing: NodePool::default_budget()
   int profile_runs = 1;
   Driver driver = Driver::automatic;
   Aio aio = Aio::automatic;

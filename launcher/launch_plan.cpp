@@ -131,7 +131,7 @@ void Launch::look_around() {
           "stock QEMU's copy-on-read fills the cache: it knows no quota, and a full --node-dir fails the "
           "guest");
     }
-    node_store_.emplace(options_.node_dir);
+    node_pool_.emplace(options_.node_dir, options_.node_budget);
     node_folder_ =
         rank_.call(OpenNodeFolder{options_.node_dir.string()}, kSmallStep, "a folder in --node-dir")
             .result.at("folder")

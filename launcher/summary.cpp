@@ -75,6 +75,10 @@ std::string Summary::to_text() const {
               format_duration(Seconds(median(times))) + ", max " + format_duration(Seconds(times.back())) +
               "\n";
     }
+    if (caches) {
+      text += "  caches: " + std::to_string(caches->held) + " of " + std::to_string(caches->nodes) +
+              " nodes held them already, " + format_size(static_cast<Bytes>(caches->wire_bytes)) + " sent\n";
+    }
     for (const Fleet::Vm& vm : fleet->vms()) {
       if (vm.row.state != vm_state::failed) continue;
       text += "  " + vm.row.name + " failed: " + first_line(vm.row.error);
@@ -100,6 +104,10 @@ nlohmann::json Summary::to_json() const {
   const std::vector<double> times = ready_times(*fleet, phases);
   if (!times.empty())
     json["ready_s"] = {{"min", times.front()}, {"median", median(times)}, {"max", times.back()}};
+  if (caches) {
+    json["caches"] = {
+        {"nodes", caches->nodes}, {"nodes_held", caches->held}, {"wire_bytes", caches->wire_bytes}};
+  }
   json["failures"] = nlohmann::json::object();
   for (const Fleet::Vm& vm : fleet->vms()) {
     if (vm.row.state == vm_state::failed) json["failures"][vm.row.name] = vm.row.error;
@@ -131,6 +139,7 @@ int conclude(Desk& desk, const LaunchOptions& options, const std::optional<Error
   desk.end_phase();
   desk.progress().finish();
   summary.phases = desk.phases();
+  summary.caches = desk.caches();
   if (failure) {
     std::string message = failure->what();
     if (options.command)
@@ -138,6 +147,11 @@ int conclude(Desk& desk, const LaunchOptions& options, const std::optional<Error
     log_error(message);
   }
   try {
+    if (summary.caches) {
+      RunAttributes known;
+      known.nodes_held = summary.caches->held;
+      desk.journal().attributes(known);
+    }
     desk.journal().end({outcome(failure, static_cast<int>(own)), status, summary.error, clock.now()});
     desk.journal().finish();
   } catch (const Error& error) {

@@ -28,6 +28,7 @@ struct Summary {
   std::string record;
   const Fleet* fleet = nullptr;
   std::vector<PhaseRow> phases;
+  std::optional<Desk::Caches> caches;
   std::string to_text() const;
   nlohmann::json to_json() const;
 };

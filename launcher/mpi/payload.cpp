@@ -28,6 +28,14 @@ bool Payload::is_zero(std::size_t chunk) const {
   return hashes[chunk] == (bytes == kDigestChunk ? whole : hash_of_zeros(bytes));
 }
 
+Bytes Payload::bytes_to_write() const {
+  Bytes bytes = 0;
+  for (std::size_t chunk = 0; chunk < chunks(); ++chunk) {
+    if (!is_zero(chunk)) bytes += chunk_bytes(chunk);
+  }
+  return bytes;
+}
+
 std::string Payload::describe_chunk(std::size_t chunk) const {
   const Bytes offset = chunk_offset(chunk);
   return "chunk " + std::to_string(chunk) + " (bytes " + std::to_string(offset) + " to " +

@@ -24,6 +24,7 @@ struct Payload {
   /// Whether the chunk holds nothing but zeros, which its hash says; such chunks are neither sent nor
   /// written.
   bool is_zero(std::size_t chunk) const;
+  Bytes bytes_to_write() const;  ///< of a file that holds it, zero chunks left out
   /// "chunk 17 (bytes 4456448 to 4718592) of 'x.vmic'".
   std::string describe_chunk(std::size_t chunk) const;
 

@@ -12,14 +12,6 @@
 namespace vmi {
 namespace {
 
-Bytes bytes_to_write(const Payload& payload) {
-  Bytes bytes = 0;
-  for (std::size_t chunk = 0; chunk < payload.chunks(); ++chunk) {
-    if (!payload.is_zero(chunk)) bytes += payload.chunk_bytes(chunk);
-  }
-  return bytes;
-}
-
 [[noreturn]] void throw_no_space(const fs::path& folder, const Payload& payload, Bytes needed,
                                  Bytes available) {
   throw Error(ExitStatus::environment, "not enough space in '" + folder.string() + "' on " + host_name() +
@@ -60,7 +52,7 @@ Target::~Target() {
 
 void Target::reserve(const Payload& payload) {
   const fs::path folder = path_.parent_path();
-  const Bytes needed = bytes_to_write(payload);
+  const Bytes needed = payload.bytes_to_write();
   const Bytes available = free_bytes(folder);
   if (needed > available) throw_no_space(folder, payload, needed, available);
   if (ftruncate(file_.get(), static_cast<off_t>(payload.size)) != 0) {

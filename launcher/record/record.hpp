@@ -37,6 +37,7 @@ struct RunAttributes {
   std::int64_t vms = kUnknownCount;  ///< asked for
   std::int64_t ranks = kUnknownCount;
   std::int64_t nodes = kUnknownCount;
+  std::int64_t nodes_held = kUnknownCount;    ///< nodes that held all their caches already
   std::int64_t cpus = kUnknownCount;          ///< per VM
   std::int64_t memory_bytes = kUnknownCount;  ///< per VM
   std::map<std::string, std::string> notes;   ///< --note KEY=VALUE; root attribute "note.KEY"

@@ -95,6 +95,7 @@ const TableSchema<RunAttributes>& attribute_schema() {
                                         {"vms", "1", &Row::vms},
                                         {"ranks", "1", &Row::ranks},
                                         {"nodes", "1", &Row::nodes},
+                                        {"nodes_held", "1", &Row::nodes_held},
                                         {"cpus", "1", &Row::cpus},
                                         {"memory_bytes", "bytes", &Row::memory_bytes}}};
   return schema;

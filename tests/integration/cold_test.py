@@ -48,7 +48,7 @@ class ColdCase(LaunchCase):
         return disk
 
     def filled_cache(self):
-        [cache] = (self.node_dir / "cache").glob("filled-*")
+        [cache] = (path for path in (self.node_dir / "cache").glob("filled-*") if path.suffix != ".used")
         return cache
 
     def assert_true_to(self, cache, base):

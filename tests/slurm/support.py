@@ -106,7 +106,7 @@ class SlurmCase(LaunchCase):
         return ["srun", "--mpi=pmix", f"--nodes={nodes}", "--ntasks-per-node=1", "--time=5", *options]
 
     def is_kept(self, path):
-        return path.parent.name == "cache" and re.fullmatch("[0-9a-f]{32}|filled-.*", path.name)
+        return path.parent.name == "cache" and re.fullmatch(r"(filled-)?[0-9a-f]{32}(\.used)?", path.name)
 
     def assert_nothing_left(self, seconds=15):
         """No process, socket or file on any node but the caches, which are whole or not there."""
