@@ -19,5 +19,6 @@ Command verify_command();
 Command trace_command();
 Command ls_command();
 Command gc_command();
+Command nodes_command();
 
 }  // namespace vmi

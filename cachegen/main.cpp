@@ -24,11 +24,13 @@ constexpr const char* kHelp =
     "  trace    print a boot trace\n"
     "  ls       list the caches of the store\n"
     "  gc       evict the caches of the store that were used least recently\n"
+    "  nodes    say which nodes keep a cache, for submitting jobs to them\n"
     "\n"
     "vmicache COMMAND --help says more about one of them.\n";
 
-std::array<Command, 6> commands() {
-  return {build_command(), info_command(), verify_command(), trace_command(), ls_command(), gc_command()};
+std::array<Command, 7> commands() {
+  return {build_command(), info_command(), verify_command(), trace_command(),
+          ls_command(),    gc_command(),   nodes_command()};
 }
 
 ExitStatus print(const std::string& text) {

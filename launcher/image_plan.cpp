@@ -8,6 +8,7 @@ void to_json(nlohmann::json& json, const ImagePlan& image) {
           {"url", image.url},
           {"format", image.format},
           {"virtual_bytes", image.virtual_bytes},
+          {"identity", image.identity},
           {"payload", image.payload.string()},
           {"digest", image.digest},
           {"payload_bytes", image.payload_bytes},
@@ -19,6 +20,7 @@ void from_json(const nlohmann::json& json, ImagePlan& image) {
   json.at("url").get_to(image.url);
   json.at("format").get_to(image.format);
   json.at("virtual_bytes").get_to(image.virtual_bytes);
+  json.at("identity").get_to(image.identity);
   image.payload = json.at("payload").get<std::string>();
   json.at("digest").get_to(image.digest);
   json.at("payload_bytes").get_to(image.payload_bytes);

@@ -16,6 +16,7 @@ struct ImagePlan {
   std::string url;     ///< as QEMU opens it
   std::string format;  ///< of the base
   Bytes virtual_bytes = 0;
+  std::string identity;  ///< image_identity() (cachegen/store/registry.hpp)
 
   /// The file that goes to the nodes: the boot cache, or with --cache full the image itself; empty: neither.
   fs::path payload;

@@ -49,6 +49,7 @@ int Launch::run() {
     demand_room();  // now with the caches
     distribute_and_prepare();
     start();
+    note_caches();  // here, since a launch may be killed at its end
     wait_ready();
     if (options_.hold) hold();
     if (options_.command) run_command();
@@ -121,8 +122,8 @@ int Launch::end(std::optional<Error> failure) {
   const auto patience = failure ? kHastyEnd : kCalmEnd;
   const std::optional<Error> stop_failure = attempt([&] {
     rank_.call(StopAll{}, patience, "VMs to stop");
-    keep_node_caches();
-    if (node_pool_) node_pool_->close();
+    if (keep_node_caches()) note_caches();
+    if (node_pool_ && node_pool_->close()) note_caches();
     rank_.post({{"final", true}});
     wait_until([&] { return rank_.all_posted(); }, rank_.waiter(patience),
                [] { return "rank 0 to take the last messages"; });

@@ -2,6 +2,7 @@
 #pragma once
 
 #include "cachegen/build.hpp"
+#include "cachegen/store/registry.hpp"
 #include "launcher/fit.hpp"
 #include "launcher/image_plan.hpp"
 #include "launcher/launch_clock.hpp"
@@ -55,6 +56,9 @@ class Launch {
   void wait_ready();
   void hold();
   void run_command();
+  /// Tells the store which caches this node keeps, for who submits the next job.
+  void note_caches();
+  void note_cache(const Registry& registry, const ImagePlan& image);
   /// Stops the VMs and closes the record; throws nothing.
   int end(std::optional<Error> failure);
 
@@ -75,9 +79,9 @@ class Launch {
   void open_node_cache(ImagePlan& image);
   OpenColdCache cold_request(const ImagePlan& image) const;
   int filler_of(const ImagePlan& image) const;
-  /// Keeps what this rank's VMs have filled; after they have stopped.
-  void keep_node_caches();
-  void keep_filled(const ImagePlan& image);
+  /// Keeps what this rank's VMs have filled, after they have stopped. Returns whether that was anything.
+  bool keep_node_caches();
+  bool keep_filled(const ImagePlan& image);
   void prepare_vms(const ImagePlan& image);
   VmSpec spec_of(const PlacedVm& vm) const;
   void print_dry_run();

@@ -85,27 +85,33 @@ void Launch::open_node_cache(ImagePlan& image) {
   add_to_cache_row(row);
 }
 
-void Launch::keep_node_caches() {
+bool Launch::keep_node_caches() {
+  bool kept = false;
   for (const ImagePlan& image : images_) {
     if (image.filler == -1 || !rank_.cache_closed(image.filler)) continue;
-    const std::optional<Error> failure = attempt([&] { keep_filled(image); });
+    const std::optional<Error> failure = attempt([&] { kept = keep_filled(image) || kept; });
     if (failure) log_warning(failure->what());
   }
+  return kept;
 }
 
-void Launch::keep_filled(const ImagePlan& image) {
+bool Launch::keep_filled(const ImagePlan& image) {
   const bool kept = node_pool_->keep(image.local, image.keep_as.filename(), [&](const fs::path& name) {
     // The file was written without syncing; under its final name it must be whole even after a crash.
     if (fsync(open_file(image.local, O_RDONLY).get()) != 0)
       throw_errno(ExitStatus::environment, "cannot sync '" + image.local.string() + "'");
     rename_durably(image.local, name);
   });
-  if (!kept) return say_not_kept(image.url);
+  if (!kept) {
+    say_not_kept(image.url);
+    return false;
+  }
   NodeRow row;
   row.node = rank_.layout().node;
   filled_bytes_ += static_cast<std::int64_t>(fs::file_size(image.keep_as));
   row.payload_bytes = filled_bytes_;
   rank_.post(node_letter(row));
+  return true;
 }
 
 }  // namespace vmi

@@ -107,6 +107,29 @@ void Launch::say_not_kept(const std::string& cache) const {
   log(rank_.first() && node_pool_->budget() > 0 ? LogLevel::warning : LogLevel::info, text);
 }
 
+void Launch::note_caches() {
+  if (!node_pool_ || options_.placement == Placement::shared || options_.cache == CacheMode::none) return;
+  const std::optional<Error> failure = attempt([&] {
+    const Registry registry(options_.cache_dir);
+    for (const ImagePlan& image : images_) note_cache(registry, image);
+    registry.correct(rank_.layout().node_key, options_.node_dir,
+                     [&](const std::string& cache) { return node_pool_->has(cache); });
+  });
+  // They are hints: a store that is only read is used all the same.
+  if (failure) log_info(failure->what());
+}
+
+void Launch::note_cache(const Registry& registry, const ImagePlan& image) {
+  const bool cold = options_.cache == CacheMode::cold;
+  const std::string name = cold ? image.keep_as.filename().string() : image.digest;
+  // The node's leader speaks for it, or the rank whose VM has filled the cache.
+  if (name.empty() || !node_pool_->has(name) || !(rank_.layout().leader || image.filler != -1)) return;
+  const Bytes bytes = cold ? fs::file_size(node_pool_->path_of(name)) : image.payload_bytes;
+  if (rank_.first() || cold)
+    registry.describe({.name = name, .image = image.url, .identity = image.identity, .bytes = bytes});
+  registry.add(name, rank_.layout().node_key, options_.node_dir);
+}
+
 void Launch::add_to_cache_row(const NodeRow& image) {
   // Of several images, the one that moved says how the node came by its caches.
   const auto moved = [](const std::string& source) {

@@ -26,6 +26,7 @@ ImagePlan plan_of(const nlohmann::json& info, int index) {
   info.at("url").get_to(image.url);
   info.at("format").get_to(image.format);
   info.at("virtual_bytes").get_to(image.virtual_bytes);
+  info.at("identity").get_to(image.identity);
   image.single_local_file = info.at("local") && info.at("backing_chain").empty();
   return image;
 }

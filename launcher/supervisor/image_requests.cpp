@@ -4,6 +4,7 @@
 #include "cachegen/build.hpp"
 #include "cachegen/cache/image.hpp"
 #include "cachegen/cache/verify.hpp"
+#include "cachegen/store/registry.hpp"
 
 namespace vmi::supervisor {
 namespace {
@@ -23,6 +24,7 @@ nlohmann::json layer_json(const ImageLayer& layer) {
 nlohmann::json inspect(const InspectImage& request) {
   const ImageInfo image = inspect_image(request.url, Deadline::after(kInspectTime), request.format);
   nlohmann::json json = layer_json(image);
+  json["identity"] = image_identity(image);
   json["backing_chain"] = nlohmann::json::array();
   for (const ImageLayer& layer : image.backing_chain) json["backing_chain"].push_back(layer_json(layer));
   return json;

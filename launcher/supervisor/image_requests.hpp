@@ -13,6 +13,7 @@ namespace vmi::supervisor {
 // Requests about images and caches. They block, start processes (qemu-img, qemu-nbd, QEMU) and throw Error;
 // each returns its reply's result.
 
+/// With `identity`: image_identity() (cachegen/store/registry.hpp).
 nlohmann::json inspect(const InspectImage& request);
 /// `progress` may throw to end a profile.
 nlohmann::json find_cache(const FindCache& request, const std::function<void(const std::string&)>& progress);
