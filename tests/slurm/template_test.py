@@ -38,10 +38,12 @@ class SlurmTemplates(SlurmCase):
 
     def test_a_cache_is_built_by_a_job_and_used_by_the_next(self):
         cache = self.folder / "small.vmic"
-        build = self.sbatch("build-cache.sbatch", self.image, cache, "--ready", "serial:READY", "--accel", "tcg", "--memory", "16M")
+        build = self.sbatch("build-cache.sbatch", self.image, cache, "--ready", "serial:READY", "--accel", "tcg", "--memory", "16M",
+                            options=("--nodelist=n3",))
         job = self.sbatch("one-image.sbatch", self.image, "sh", "-c", "cat $VMILAUNCH_HOSTS",
                           options=(f"--dependency=afterok:{build}", f"--export=ALL,VMILAUNCH_CACHE={cache}"))
         self.finish(build)
+        self.assertEqual(self.cluster.job(build)["NodeList"], "n3")
         out = self.finish(job)
         self.assertIn("vm3", out)
         self.assert_nothing_left()
