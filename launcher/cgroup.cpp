@@ -130,7 +130,7 @@ std::optional<MemoryLimit> cgroup_memory(const fs::path& root) {
 CpuSet cgroup_cpus(const fs::path& root) {
   for (const fs::path& folder : cgroup_folders(root, "cpuset")) {
     for (const char* file : {"cpuset.cpus.effective", "cpuset.effective_cpus", "cpuset.cpus"}) {
-      const CpuSet cpus = parse_cpu_list(text_of(folder / file));
+      CpuSet cpus = parse_cpu_list(text_of(folder / file));
       if (!cpus.empty()) return cpus;
     }
   }
