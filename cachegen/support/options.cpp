@@ -298,7 +298,7 @@ std::string completion_script(const std::string& shell, const std::string& progr
     text += "    esac\n    case $word in -*) COMPREPLY=($(compgen -W '" + names +
             "' -- \"$word\")); return;; esac;;\n";
   }
-  text += "  esac\n  COMPREPLY=($(compgen -f -- \"$word\"))\n}\n";
+  text += "  esac\n  local IFS=$'\\n'\n  COMPREPLY=($(compgen -f -- \"$word\"))\n}\n";
   text += "complete -o filenames -F " + function + " " + program + "\n";
   return text;
 }

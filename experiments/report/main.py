@@ -6,6 +6,7 @@ import json
 import os
 import sys
 
+from .completion import completion_script
 from .errors import ENVIRONMENT, USAGE, ReportError
 
 EXAMPLES = """\
@@ -34,13 +35,18 @@ def parser(version):
                    help="with --recover: where to (default: the journal's name without .journal, unless that exists)")
     p.add_argument("-v", "--verbose", action="store_true",
                    help="the whole table of each record, with every VM and attribute")
+    p.add_argument("--completion", choices=("bash", "zsh"), help=argparse.SUPPRESS)
     p.add_argument("--version", action="version", version=f"vmireport {version}")
     return p
 
 
 def main(argv, version, libexec_folders):
     try:
-        return run(parser(version).parse_args(argv), libexec_folders)
+        options = parser(version).parse_args(argv)
+        if options.completion:
+            print(completion_script(options.completion, parser(version)), end="")
+            return 0
+        return run(options, libexec_folders)
     except ReportError as error:
         print(f"vmireport: error: {error}", file=sys.stderr)
         return error.status
