@@ -79,6 +79,21 @@ class SlurmEpilog(unittest.TestCase):
         self.assertEqual({name: folder.exists() for name, folder in folders.items()}, {"dead": False, "alive": True, "another's": True})
 
 
+class SlurmModuleFile(unittest.TestCase):
+    def test_loads_and_unloads(self):
+        with tempfile.TemporaryDirectory() as folder:
+            modules = pathlib.Path(folder) / "vmilaunch"
+            modules.mkdir()
+            (modules / "0.1.0").write_text((SLURM / "site/modulefile").read_text())
+            script = "module load vmilaunch && echo $PATH ${MANPATH-unset} $SLURM_PMIX_FENCE && module unload vmilaunch && echo $PATH ${SLURM_PMIX_FENCE-unset}"
+            shown = subprocess.run(["bash", "--norc", "-c", f". /usr/share/modules/init/bash; module use {folder}; {script}"], capture_output=True, text=True,
+                                   env={"PATH": "/usr/bin:/bin", "HOME": folder})
+            self.assertEqual(shown.stderr, "")
+            loaded, unloaded = shown.stdout.splitlines()
+            self.assertRegex(loaded, "^/opt/vmilaunch/0.1.0/bin:/usr/bin:/bin unset ring$")
+            self.assertEqual(unloaded, "/usr/bin:/bin unset")
+
+
 if __name__ == "__main__":
     contained()
     unittest.main(verbosity=2)

@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Spack recipe: spack repo add slurm/spack && spack install vmilaunch (spack dev-build for a checkout)."""
+"""Spack recipe, not tried with a real Spack: spack repo add slurm/spack && spack dev-build vmilaunch@0.1.0 in a checkout.
+
+libvirt, libnbd and scdoc are the system's (with their development files): Spack has no packages of them."""
 from spack.package import *
 
 
@@ -14,11 +16,9 @@ class Vmilaunch(CMakePackage):
     depends_on("cmake@3.25:", type="build")
     depends_on("ninja", type="build")
     depends_on("pkgconfig", type="build")
-    depends_on("scdoc", type="build")
     depends_on("mpi")
     depends_on("hdf5~mpi")
     depends_on("boost+program_options")
-    depends_on("libvirt")
     depends_on("zstd")
     depends_on("xxhash")
     depends_on("nlohmann-json")
@@ -28,3 +28,8 @@ class Vmilaunch(CMakePackage):
 
     def cmake_args(self):
         return [self.define("BUILD_TESTING", False)]
+
+    def setup_build_environment(self, env):
+        # Behind those of Spack's own packages.
+        for folder in ("/usr/lib64/pkgconfig", "/usr/lib/x86_64-linux-gnu/pkgconfig", "/usr/share/pkgconfig"):
+            env.append_path("PKG_CONFIG_PATH", folder)
