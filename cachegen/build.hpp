@@ -5,6 +5,7 @@
 #include "cachegen/profile/profile.hpp"
 
 #include <functional>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -65,5 +66,9 @@ struct FoundCache {
 /// Of many launches at once one builds and the others wait for it. A cache that disagrees with its base is
 /// discarded and built anew.
 FoundCache build_or_find(const BuildRequest& request, const BuildProgress& progress = {});
+
+/// The image's cache in the store, as build_or_find() would look for it; nothing is built, and the base is
+/// not read.
+std::optional<fs::path> find_stored(const BuildRequest& request);
 
 }  // namespace vmi

@@ -77,4 +77,11 @@ FoundCache build_or_find(const BuildRequest& request, const BuildProgress& progr
   return result;
 }
 
+std::optional<fs::path> find_stored(const BuildRequest& request) {
+  check_build(request);
+  const ImageInfo image = inspect_image(request.image, Deadline::after(kInspectPatience));
+  const Store store(request.store.empty() ? Store::default_folder() : request.store);
+  return store.find(cache_key(request, image));
+}
+
 }  // namespace vmi

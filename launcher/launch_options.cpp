@@ -103,7 +103,7 @@ void read_images(const Options& options, LaunchOptions& launch) {
     }
     launch.vms = total;
   }
-  if (launch.vms == 0 && launch.vms_per_node == 0)
+  if (launch.vms == 0 && launch.vms_per_node == 0 && !options.flag("warm"))
     throw usage("how many VMs? give --vms N or --vms-per-node N");
 }
 
@@ -234,6 +234,7 @@ void read_end(const Options& options, LaunchOptions& launch) {
       pick<Overcommit>(options, "overcommit",
                        {{"none", Overcommit::none}, {"cpus", Overcommit::cpus}, {"all", Overcommit::all}});
   launch.dry_run = options.flag("dry-run");
+  launch.warm = options.flag("warm");
   launch.keep_going = options.flag("keep-going");
   launch.json = options.flag("json");
 }
@@ -386,6 +387,9 @@ const OptionTable& launch_option_table() {
               .help = "What starts QEMU.",
               .choices = {"auto", "libvirt", "qemu"}})
         .add({.name = "dry-run", .help = "Print the plan and one domain's XML; start nothing."})
+        .add({.name = "warm",
+              .help = "Copy the images' caches from the store to this node's pool, for later launches; start "
+                      "nothing. Without MPI, once on each node."})
         .add({.name = "json", .help = "Print the result as JSON."});
     return t;
   }();
@@ -400,6 +404,21 @@ LaunchOptions launch_options(const Options& options) {
   read_guest_identity(options, launch);
   read_end(options, launch);
   return launch;
+}
+
+BuildRequest build_request(const LaunchOptions& options, const std::string& image) {
+  BuildRequest request;
+  request.image = image;
+  request.guest = options.guest;
+  request.ready = options.ready;
+  request.net = options.net == NetMode::user ? Net::user : Net::none;
+  request.user_data = options.user_data;
+  request.quota = options.quota;
+  request.runs = options.profile_runs;
+  request.granularity = options.granularity;
+  request.timeout = options.timeout;
+  request.store = options.cache_dir;
+  return request;
 }
 
 const char* to_text(CacheMode mode) {

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include "cachegen/build.hpp"
 #include "cachegen/guest/aio.hpp"
 #include "cachegen/guest/ready.hpp"
 #include "cachegen/support/options.hpp"
@@ -59,6 +60,7 @@ struct LaunchOptions {
   std::optional<std::vector<std::string>> command;
   Overcommit overcommit = Overcommit::cpus;
   bool dry_run = false;
+  bool warm = false;  ///< copy the caches to this node, and start nothing
   bool keep_going = false;
   bool json = false;
 };
@@ -67,6 +69,9 @@ const OptionTable& launch_option_table();
 
 /// Throws Error(usage) that names the option; reads nothing but the ssh key's and the user data's files.
 LaunchOptions launch_options(const Options& options);
+
+/// What the store's cache of `image` is made of, or was.
+BuildRequest build_request(const LaunchOptions& options, const std::string& image);
 
 const char* to_text(CacheMode mode);
 const char* to_text(Placement placement);

@@ -246,17 +246,8 @@ fs::path Launch::trace_file(const ImagePlan& image) const {
 }
 
 BuildRequest Launch::build_request(const ImagePlan& image) const {
-  BuildRequest request;
-  request.image = image.url;
+  BuildRequest request = vmi::build_request(options_, image.url);
   request.guest = guest_;
-  request.ready = options_.ready;
-  request.net = options_.net == NetMode::user ? Net::user : Net::none;
-  request.user_data = options_.user_data;
-  request.quota = options_.quota;
-  request.runs = options_.profile_runs;
-  request.granularity = options_.granularity;
-  request.timeout = options_.timeout;
-  request.store = options_.cache_dir;
   request.trace_out = trace_file(image);
   return request;
 }

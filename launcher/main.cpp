@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // vmilaunch: starts VMs on all ranks of an MPI job at once. README.md beside this file has the stages.
+#include "cachegen/support/interrupt.hpp"
 #include "launcher/launch.hpp"
 #include "launcher/signals.hpp"
+#include "launcher/warm.hpp"
 
 #include <cstdlib>
 #include <iostream>
@@ -40,11 +42,21 @@ bool only_prints(int argc, char** argv) {
   return false;
 }
 
+/// --warm: one process a node, and no MPI.
+int warm(const LaunchOptions& options) {
+  catch_interrupts();
+  const std::vector<WarmCache> caches = warm_node(options);
+  std::cout << (options.json ? nlohmann::json(caches).dump(2) + "\n" : to_text(caches));
+  if (!std::cout.flush()) throw Error(ExitStatus::environment, "cannot write to standard output");
+  return 0;
+}
+
 int launch_main(int argc, char** argv) {
   const Options given = launch_option_table().parse(argc, argv);
   const std::size_t verbose = given.all("verbose").size();
   log_threshold(verbose == 0 ? LogLevel::warning : verbose == 1 ? LogLevel::info : LogLevel::debug);
   const LaunchOptions options = launch_options(given);
+  if (options.warm) return warm(options);
 
   // The supervisor is started before MPI is: nothing may fork inside an MPI process.
   Supervisor supervisor = Supervisor::start({.log_threshold = log_threshold()});

@@ -45,6 +45,11 @@ TEST_CASE("a plain launch has the documented defaults") {
   CHECK_FALSE(launch.command);
 }
 
+TEST_CASE("how many VMs there will be is not asked of who only warms") {
+  CHECK(parse({"--image", "a.qcow2", "--warm"}).warm);
+  CHECK_THAT(refusal({}), Catch::Contains("how many VMs"));
+}
+
 TEST_CASE("an image may carry its own count, and a URL's colons are not mistaken for one") {
   const LaunchOptions launch = parse({"--image", "a.qcow2:3", "--image", "dir:x/b.raw:5"});
   CHECK(launch.vms == 8);
