@@ -1,6 +1,7 @@
 #!/bin/bash
 # Epilog example: removes what killed launches of the job's user left on this node, when that user has no other job here.
 # It calls no Slurm command, ends within seconds, and never fails the node: whatever happens, it exits 0.
+# The SPANK plugin runs it as the user, with the site's node folder in VMILAUNCH_NODE_DIR.
 # SPDX-License-Identifier: Apache-2.0
 user=${SLURM_JOB_UID:-0}
 ((user > 0)) || exit 0  # root's processes are none of a job's
@@ -33,6 +34,7 @@ sweep() {
 }
 
 {
-    sweep /dev/shm/vmilaunch-run-* /tmp/vmilaunch-run-* "/dev/shm/vmilaunch-$user"/vmilaunch-run-*
+    sweep /dev/shm/vmilaunch-run-* /tmp/vmilaunch-run-* "/dev/shm/vmilaunch-$user"/vmilaunch-run-* \
+        ${VMILAUNCH_NODE_DIR:+"$VMILAUNCH_NODE_DIR"/vmilaunch-run-*}
 } >/dev/null 2>&1
 exit 0

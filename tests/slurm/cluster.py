@@ -38,6 +38,7 @@ TaskProlog={folder}/task-prolog
 SelectType=select/cons_tres
 SelectTypeParameters=CR_CPU_Memory
 SlurmdParameters=config_overrides
+PlugStackConfig={folder}/plugstack.conf
 MpiDefault=none
 SwitchType=switch/none
 JobAcctGatherType=jobacct_gather/none
@@ -73,7 +74,7 @@ class Cluster:
     """`nodes` slurmd, a slurmctld and a munged. As root the daemons run as root unless `user` says otherwise; anybody
     else's daemons are that user's own, and run that user's jobs alone."""
 
-    def __init__(self, node_dirs, nodes=4, cpus=4, memory=4000, user=None, task_plugin="none", more=""):
+    def __init__(self, node_dirs, nodes=4, cpus=4, memory=4000, user=None, task_plugin="none", more="", plugins=""):
         self.folder = pathlib.Path(tempfile.mkdtemp(prefix="vmi-slurm-"))
         self.nodes = [f"n{i}" for i in range(nodes)]
         self.user = user
@@ -99,6 +100,12 @@ class Cluster:
         if user:
             for path in (self.folder, *self.folder.iterdir()):
                 shutil.chown(path, user)
+
+        self.set_plugins(plugins)
+
+    def set_plugins(self, lines):
+        """What SPANK plugins there are; slurmd looks when it starts (for epilogs among others), srun and slurmstepd anew each time."""
+        (self.folder / "plugstack.conf").write_text(lines)
 
     @property
     def environment(self):

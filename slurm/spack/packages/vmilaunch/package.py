@@ -11,6 +11,7 @@ class Vmilaunch(CMakePackage):
     homepage = "https://doi.org/10.1145/2503210.2503274"
     version("0.1.0")
     license("Apache-2.0")
+    variant("spank", default=False, description="Build the SPANK plugin for Slurm")
 
     depends_on("cxx", type="build")
     depends_on("cmake@3.25:", type="build")
@@ -23,11 +24,12 @@ class Vmilaunch(CMakePackage):
     depends_on("xxhash")
     depends_on("nlohmann-json")
     depends_on("qemu", type="run")
+    depends_on("slurm", when="+spank")
 
     generator("ninja")
 
     def cmake_args(self):
-        return [self.define("BUILD_TESTING", False)]
+        return [self.define("BUILD_TESTING", False), self.define("VMI_SPANK", "ON" if "+spank" in self.spec else "OFF")]
 
     def setup_build_environment(self, env):
         # Behind those of Spack's own packages.
