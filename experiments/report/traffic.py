@@ -56,7 +56,7 @@ def draw(experiment):
         axes.set_title(f"{arm} cache", fontsize=10)
         axes.set_xlabel("quota [MB]")
         axes.set_xlim(left=0)
-        axes.set_ylim(bottom=0)
+        axes.set_ylim(0, 1.08 * max(_plain(read) / 1e6, axes.dataLim.y1))  # the highest markers whole
         axes.grid(axis="y", alpha=0.3)
         plain(axes)
     panels[0].set_ylabel("read of the base in one boot [MB]")

@@ -57,7 +57,7 @@ def measure(results, folder, point, repeats, words):
         for repeat in todo:
             begin = time.time()
             with CpuMeter() as meter:
-                status = box.mpirun(point["nodes"], [BIN / "launch_stages", "--size", point["size_bytes"], "--repeat", 1, *words], log, 600)
+                status = box.start_ranks(point["nodes"], [BIN / "launch_stages", "--size", point["size_bytes"], "--repeat", 1, *words], log, 600)
             if status != 0:
                 raise ExperimentError(f"launch_stages ended with status {status}; see {log}")
             output = log.read_text()
