@@ -60,8 +60,8 @@ def measure(results, folder, point, repeats, words):
                 status = box.start_ranks(point["nodes"], [BIN / "launch_stages", "--size", point["size_bytes"], "--repeat", 1, *words], log, 600)
             if status != 0:
                 raise ExperimentError(f"launch_stages ended with status {status}; see {log}")
-            output = log.read_text()
-            keep(results, "measured", point, json.loads(output[output.index("["):])[0], box.measured_mbit, meter.share(begin, time.time()), repeat)
+            output = log.read_text()  # behind what mpirun may say
+            keep(results, "measured", point, json.loads(output[output.index("[\n"):])[0], box.measured_mbit, meter.share(begin, time.time()), repeat)
 
 
 def simulate(results, kind, point, mbit, latency, words):
