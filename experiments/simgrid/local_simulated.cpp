@@ -35,12 +35,14 @@ Record record_of(const Payload& payload, std::size_t chunk) {
 
 }  // namespace
 
+// NOLINTBEGIN(performance-unnecessary-value-param): as they are declared for the real ones
 std::thread start_worker(std::function<void()> /*work*/) {
   return {};
 }
 
 Watchdog::Watchdog(Deadline, std::string, ExitStatus) {
 }
+// NOLINTEND(performance-unnecessary-value-param)
 Watchdog::~Watchdog() = default;
 
 Outgoing make_cache(const StageOptions& options) {

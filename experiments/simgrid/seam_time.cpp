@@ -12,7 +12,7 @@
 
 using simgrid::s4u::Engine;
 
-// NOLINTBEGIN(bugprone-reserved-identifier): the linker's names
+// NOLINTBEGIN(bugprone-reserved-identifier,clang-diagnostic-return-type-c-linkage): the linker's names, for what C++ calls
 extern "C" {
 
 int __wrap_clock_gettime(clockid_t /*clock*/, timespec* now) {
@@ -42,4 +42,4 @@ int __wrap_ppoll(void* /*fds*/, unsigned long /*count*/, const timespec* time, c
   return 0;
 }
 }
-// NOLINTEND(bugprone-reserved-identifier)
+// NOLINTEND(bugprone-reserved-identifier,clang-diagnostic-return-type-c-linkage)

@@ -36,7 +36,7 @@ struct Node {
   std::string keep(NodePool& pool, bool expected = true) {
     const fs::path file = folder.path() / "new";
     write_file(file, kSize, ++files);
-    const std::string digest = digest_of(chunk_hashes(open_file(file, O_RDONLY), kSize));
+    std::string digest = digest_of(chunk_hashes(open_file(file, O_RDONLY), kSize));
     CHECK(pool.keep(file, digest, [&](const fs::path& name) { fs::rename(file, name); }) == expected);
     CHECK(fs::exists(file) != expected);
     return digest;
@@ -45,7 +45,7 @@ struct Node {
   /// Keeps one that was used `age` ago by a launch that has ended.
   std::string keep_old(std::chrono::seconds age) {
     NodePool pool(dir, 1 * GiB);
-    const std::string digest = keep(pool);
+    std::string digest = keep(pool);
     pool.close();
     fs::last_write_time(pool.path_of(digest).string() + ".used", fs::file_time_type::clock::now() - age);
     return digest;

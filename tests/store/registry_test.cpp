@@ -78,9 +78,9 @@ TEST_CASE("what another pool of the node keeps is forgotten when the node was bo
 TEST_CASE("names that could do harm in a command, and damaged files, are passed over") {
   const Store store;
   store.note(kCache, "n1");
-  std::ofstream(store.of(kCache) / "on-n2;reboot");
-  std::ofstream(store.of(kCache) / "on--x");
-  std::ofstream(store.of(kCache) / "on-n3.tmp.4711");
+  for (const char* name : {"on-n2;reboot", "on--x", "on-n3.tmp.4711"}) {
+    const std::ofstream empty(store.of(kCache) / name);
+  }
   std::ofstream(store.of(kCache) / "about") << "{ half";
   CHECK(store.nodes() == std::vector<std::string>{"n1"});
   CHECK(store.registry.list().at(0).cache.image.empty());
