@@ -12,7 +12,7 @@
 
 using simgrid::s4u::Engine;
 
-// NOLINTBEGIN(bugprone-reserved-identifier,clang-diagnostic-return-type-c-linkage): the linker's names, for what C++ calls
+// NOLINTBEGIN(bugprone-reserved-identifier,clang-diagnostic-return-type-c-linkage): the linker's names
 extern "C" {
 
 int __wrap_clock_gettime(clockid_t /*clock*/, timespec* now) {
