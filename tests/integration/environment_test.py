@@ -41,9 +41,11 @@ class OddNodes(LaunchCase):
         self.launch()
 
     def test_with_a_private_tmp(self):
-        kept = self.folder.relative_to("/tmp")
-        self.launch(before=f"mkdir /dev/shm/$$ && mount --bind $VMI_FOLDER /dev/shm/$$ && mount -t tmpfs none /tmp && mkdir /tmp/{kept} && "
-                           f"mount --bind /dev/shm/$$ /tmp/{kept} && umount /dev/shm/$$ && rmdir /dev/shm/$$")
+        kept = [path for path in (self.folder, BIN) if path.is_relative_to("/tmp")]
+        aside = [f"/dev/shm/$$-{i}" for i in range(len(kept))]
+        steps = [*(f"mkdir {there} && mount --bind {path} {there}" for path, there in zip(kept, aside)), "mount -t tmpfs none /tmp",
+                 *(f"mkdir -p {path} && mount --bind {there} {path} && umount {there} && rmdir {there}" for path, there in zip(kept, aside))]
+        self.launch(before=" && ".join(steps))
 
     def test_with_a_home_that_cannot_be_written_to(self):
         read_only = "mount --bind $HOME $HOME && mount -o remount,bind,ro $HOME"
