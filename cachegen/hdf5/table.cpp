@@ -42,6 +42,8 @@ TypeId row_type(const std::vector<ColumnLayout>& columns, std::size_t row_bytes)
 PropertiesId table_properties(std::size_t row_bytes) {
   PropertiesId properties(check(H5Pcreate(H5P_DATASET_CREATE), "cannot set up an HDF5 table"));
   const hsize_t chunk = std::clamp<hsize_t>(kChunkBytes / row_bytes, 1, kMostChunkRows);
+  // What is in a table decides its bytes, not the second in which it was written.
+  check(H5Pset_obj_track_times(properties.get(), false), "cannot set up an HDF5 table");
   check(H5Pset_chunk(properties.get(), 1, &chunk), "cannot chunk an HDF5 table");
   check(H5Pset_shuffle(properties.get()), "HDF5 has no shuffle filter");
   check(H5Pset_deflate(properties.get(), kGzipLevel), "HDF5 has no gzip filter");
