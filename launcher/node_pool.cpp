@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "launcher/node_pool.hpp"
 
+#include "cachegen/support/folder.hpp"
 #include "cachegen/support/hash.hpp"
 #include "cachegen/support/log.hpp"
 
@@ -185,12 +186,10 @@ bool NodePool::check_content(const std::string& name, Bytes size, const std::str
 
 std::vector<NodePool::Entry> NodePool::entries() const {
   std::vector<Entry> entries;
-  std::error_code error;
-  for (fs::directory_iterator file(folder_, error); !error && file != fs::directory_iterator();
-       file.increment(error)) {
-    const std::string name = file->path().filename();
+  for (const fs::path& file : paths_in(folder_)) {
+    const std::string name = file.filename();
     struct stat info {};
-    if (!is_cache_name(name) || lstat(file->path().c_str(), &info) != 0 || !S_ISREG(info.st_mode)) continue;
+    if (!is_cache_name(name) || lstat(file.c_str(), &info) != 0 || !S_ISREG(info.st_mode)) continue;
     Entry entry{.name = name, .bytes = occupied(info), .last_use_ns = mtime_ns(info)};
     if (lstat(used_path(name).c_str(), &info) == 0) entry.last_use_ns = mtime_ns(info);
     entries.push_back(std::move(entry));
@@ -230,15 +229,12 @@ NodePool::Room NodePool::evict_for(const std::string& incoming, Bytes bytes, Byt
 
 /// Notes of use of what is not there: left by launches that were killed before they kept it.
 void NodePool::sweep() const {
-  std::error_code error;
-  std::vector<std::string> left;
-  for (fs::directory_iterator file(folder_, error); !error && file != fs::directory_iterator();
-       file.increment(error)) {
-    const std::string name = file->path().stem();
-    if (file->path().extension() == kUsed && is_cache_name(name) && !has(name) && !in_use(name))
-      left.push_back(name);
+  for (const fs::path& file : paths_in(folder_)) {
+    const std::string name = file.stem();
+    std::error_code ignored;
+    if (file.extension() == kUsed && is_cache_name(name) && !has(name) && !in_use(name))
+      fs::remove(used_path(name), ignored);
   }
-  for (const std::string& name : left) fs::remove(used_path(name), error);
 }
 
 Bytes NodePool::room() const {

@@ -2,6 +2,7 @@
 #include "cachegen/store/registry.hpp"
 
 #include "cachegen/cache/identity.hpp"
+#include "cachegen/support/folder.hpp"
 #include "cachegen/support/hash.hpp"
 #include "cachegen/support/owner.hpp"
 
@@ -24,21 +25,6 @@ bool is_node_name(const std::string& name) {
          });
 }
 
-bool is_own_folder(const fs::path& path) {
-  struct stat info {};
-  return lstat(path.c_str(), &info) == 0 && S_ISDIR(info.st_mode) && info.st_uid == geteuid();
-}
-
-std::vector<fs::path> names_in(const fs::path& folder) {
-  std::vector<fs::path> names;
-  std::error_code error;
-  for (fs::directory_iterator entry(folder, error); !error && entry != fs::directory_iterator();
-       entry.increment(error)) {
-    names.push_back(entry->path());
-  }
-  return names;
-}
-
 /// Null when it is missing or damaged.
 nlohmann::json json_in(const fs::path& path) {
   std::error_code error;
@@ -57,7 +43,7 @@ CachePlaces places_in(const fs::path& folder) {
     places.cache.identity = about.value("identity", "");
     places.cache.bytes = about.value("bytes", Bytes{0});
   }
-  for (const fs::path& path : names_in(folder)) {
+  for (const fs::path& path : paths_in(folder)) {
     const std::string name = path.filename();
     struct stat info {};
     if (!name.starts_with(kOn) || !is_node_name(name.substr(kOn.size())) || stat(path.c_str(), &info) != 0)
@@ -103,7 +89,7 @@ void Registry::correct(const std::string& node, const fs::path& node_dir,
                        const std::function<bool(const std::string& cache)>& has) const {
   if (!is_own_folder(folder_)) return;
   const std::string boot_id = Owner::self().boot_id;
-  for (const fs::path& folder : names_in(folder_)) {
+  for (const fs::path& folder : paths_in(folder_)) {
     const fs::path path = folder / (std::string(kOn) + node);
     const nlohmann::json entry = json_in(path);
     if (!entry.is_object()) continue;
@@ -124,7 +110,7 @@ void Registry::correct(const std::string& node, const fs::path& node_dir,
 std::vector<CachePlaces> Registry::list() const {
   std::vector<CachePlaces> all;
   if (!is_own_folder(folder_)) return all;
-  for (const fs::path& folder : names_in(folder_)) {
+  for (const fs::path& folder : paths_in(folder_)) {
     CachePlaces places = places_in(folder);
     if (!places.nodes.empty()) all.push_back(std::move(places));
   }

@@ -6,6 +6,7 @@
 
 #include "cachegen/cache/cache_file.hpp"
 #include "cachegen/store/claim.hpp"
+#include "cachegen/support/folder.hpp"
 #include "cachegen/support/hash.hpp"
 #include "cachegen/support/log.hpp"
 
@@ -45,17 +46,6 @@ std::int64_t mtime_ns(const fs::path& path) {
 
 std::int64_t last_use_ns(const fs::path& folder, const std::string& key) {
   return std::max(mtime_ns(in(folder, key, kUsed)), mtime_ns(in(folder, key, kCache)));
-}
-
-/// What listing a folder needs: the store may be changed by others all the while.
-std::vector<fs::path> names_in(const fs::path& folder) {
-  std::vector<fs::path> names;
-  std::error_code error;
-  for (fs::directory_iterator entry(folder, error); !error && entry != fs::directory_iterator();
-       entry.increment(error)) {
-    names.push_back(entry->path());
-  }
-  return names;
 }
 
 /// What a killed process left: a build without its claim, a claim renamed away, a look at the clock, the last
@@ -161,7 +151,7 @@ void Store::discard(const CacheKey& key) {
 std::vector<StoreEntry> Store::list() const {
   std::vector<StoreEntry> entries;
   std::vector<StoreEntry> building;
-  for (const fs::path& path : names_in(folder_)) {
+  for (const fs::path& path : paths_in(folder_)) {
     StoreEntry entry;
     entry.key = path.stem();
     entry.path = path;
@@ -191,7 +181,7 @@ std::vector<StoreEntry> Store::list() const {
 }
 
 Store::Evicted Store::gc(Bytes most_bytes) {
-  for (const fs::path& path : names_in(folder_)) {
+  for (const fs::path& path : paths_in(folder_)) {
     std::error_code error;
     if (path.extension() == kClaim) Claim::clear_if_abandoned(path, times_.stale);
     if (is_left_over(folder_, path, times_.stale)) fs::remove_all(path, error);

@@ -1,21 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "cachegen/support/stale.hpp"
 
+#include "cachegen/support/folder.hpp"
 #include "cachegen/support/log.hpp"
 #include "cachegen/support/owner.hpp"
 
 #include <fcntl.h>
 #include <sys/file.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 namespace vmi {
 namespace {
-
-bool is_own_folder(const fs::path& path) {
-  struct stat status {};
-  return lstat(path.c_str(), &status) == 0 && S_ISDIR(status.st_mode) && status.st_uid == geteuid();
-}
 
 /// Processes of another pid namespace look dead from here, but hold their lock.
 bool is_locked(const fs::path& folder) {

@@ -5,7 +5,7 @@ import textwrap
 
 from matplotlib import pyplot
 
-from .plot import BLUE, ORANGE, plain
+from .plot import BLUE, ORANGE, doubling, plain
 from .table import grid, size
 
 LOOKS = {"qemu": (BLUE, "D"), "libvirt": (ORANGE, "o")}
@@ -36,8 +36,7 @@ def draw(experiment):
                 median = runs.median() / unit
                 axes.errorbar(median.index, median, yerr=[median - runs.min() / unit, runs.max() / unit - median], color=colour, marker=marker,
                               capsize=2, label=backend)
-        axes.set_xscale("log", base=2)
-        axes.set_xticks(points, [str(n) for n in points])
+        doubling(axes, points)
         axes.set_ylim(0, 1.1 * max(experiment.results[column].max() / unit, 1e-9))
         axes.set_xlabel("VMs on one node")
         axes.set_ylabel(label, fontsize=9)

@@ -4,9 +4,8 @@
 import textwrap
 
 from matplotlib import pyplot
-from matplotlib.ticker import LogLocator, NullLocator
 
-from .plot import BLUE, GREEN, GREY, ORANGE, RED, plain
+from .plot import BLUE, GREEN, GREY, ORANGE, RED, log_values, plain
 from .table import grid, size
 
 LOOKS = {"ours": (BLUE, "D"), "MPI_Bcast": (RED, "o"), "MPI_Bcast tuned": (ORANGE, "s"), "sbcast": (GREEN, "^"), "read by each": (GREY, "v")}
@@ -44,10 +43,7 @@ def draw(experiment):
         axes.errorbar(at, median, yerr=spread, color=colour, marker=marker, linestyle="", markersize=7, capsize=3, label=scheme)
     axes.axhline(1, color="black", linewidth=1, label="the link's limit")
     axes.axhline(MOST, color="black", linestyle="--", linewidth=1, label=f"{MOST:g} x the limit")
-    axes.set_yscale("log")
-    axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
-    axes.yaxis.set_minor_locator(NullLocator())
-    axes.yaxis.set_major_formatter(lambda value, _: f"{value:g}")
+    log_values(axes)
     axes.set_ylim(bottom=0.8)
     axes.set_xticks(range(len(points)), [f"{nodes} nodes\n{rate:g} Mbit/s\n{size(payload)}" for (nodes, rate, payload), _ in points], fontsize=8)
     axes.set_xlim(-0.6, len(points) - 0.4)

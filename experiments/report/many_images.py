@@ -5,9 +5,8 @@ import math
 import textwrap
 
 from matplotlib import pyplot
-from matplotlib.ticker import LogLocator, NullLocator
 
-from .plot import BLUE, GREEN, GREY, RED, plain
+from .plot import BLUE, GREEN, GREY, RED, doubling, log_values, plain
 from .table import grid, size
 
 NAMES = {"plain": "plain qcow2 overlays", "storage memory": "caches in the storage node's memory", "held": "caches on the nodes"}
@@ -63,12 +62,8 @@ def draw(experiment):
     axes.axhline(8e-6 * a["trace_bytes"] * a["nodes"] / v.measured_mbit.median(), color="black", linestyle=":", linewidth=1,
                  label="every boot's bytes over the storage node's link")
     axes.axhline(a["think_s"] * a["think_factor"], color="black", linestyle="--", linewidth=1, label="a boot's recorded pauses alone")
-    axes.set_xscale("log", base=2)
-    axes.set_yscale("log")
-    axes.set_xticks(points, [str(n) for n in points])
-    axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
-    axes.yaxis.set_minor_locator(NullLocator())
-    axes.yaxis.set_major_formatter(lambda value, _: f"{value:g}")
+    doubling(axes, points)
+    log_values(axes)
     axes.set_xlabel(f"different images, {a['nodes']} nodes with one VM each")
     axes.set_ylabel("launch until the last VM is ready [s]")
     axes.grid(axis="y", alpha=0.3)

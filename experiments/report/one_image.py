@@ -5,9 +5,8 @@ import math
 import textwrap
 
 from matplotlib import pyplot
-from matplotlib.ticker import LogLocator, NullLocator
 
-from .plot import BLUE, GREEN, GREY, ORANGE, RED, SKY, plain
+from .plot import BLUE, GREEN, GREY, ORANGE, RED, SKY, doubling, log_values, plain
 from .table import grid
 
 NAMES = {"plain": "plain qcow2 overlays", "full": "whole image sent first", "cold stock": "copy-on-read, cold cache",
@@ -109,12 +108,8 @@ def _panel(axes, experiment, rate):
     limit = [8e-6 * a["trace_bytes"] * n / here.measured_mbit.median() for n in points]
     axes.plot(points, limit, color="black", linestyle=":", linewidth=1, label="every boot's bytes over the storage node's link")
     axes.axhline(a["think_s"] * a["think_factor"], color="black", linestyle="--", linewidth=1, label="a boot's recorded pauses alone")
-    axes.set_xscale("log", base=2)
-    axes.set_yscale("log")
-    axes.set_xticks(points, [str(n) for n in points])
-    axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
-    axes.yaxis.set_minor_locator(NullLocator())
-    axes.yaxis.set_major_formatter(lambda value, _: f"{value:g}")
+    doubling(axes, points)
+    log_values(axes)
     axes.set_ylim(bottom=0.5 * min(a["think_s"] * a["think_factor"], here.last_ready_s.min()))
     axes.set_title(f"links of {rate} Mbit/s", fontsize=10)
     axes.set_xlabel("nodes, one VM each", fontsize=9)

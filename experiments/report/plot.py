@@ -10,7 +10,7 @@ matplotlib.use("Agg")
 
 from matplotlib import pyplot  # noqa: E402
 from matplotlib.patches import Patch  # noqa: E402
-from matplotlib.ticker import MaxNLocator  # noqa: E402
+from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator  # noqa: E402
 
 from .errors import ENVIRONMENT, USAGE, ReportError, reason_of  # noqa: E402
 from .record import labels  # noqa: E402
@@ -33,6 +33,20 @@ STAGES = [
 LEGEND_INCHES = 0.4
 MOST_VM_LABELS = 24
 MOST_NODE_LABELS = 64
+
+
+def doubling(axes, points):
+    """The x axis of a quantity that was doubled from point to point."""
+    axes.set_xscale("log", base=2)
+    axes.set_xticks(points, [str(n) for n in points])
+
+
+def log_values(axes):
+    """A logarithmic y axis whose labels are plain numbers."""
+    axes.set_yscale("log")
+    axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axes.yaxis.set_minor_locator(NullLocator())
+    axes.yaxis.set_major_formatter(lambda value, _: f"{value:g}")
 
 
 def plot(records, path):

@@ -1,0 +1,24 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "cachegen/support/folder.hpp"
+
+#include <sys/stat.h>
+#include <unistd.h>
+
+namespace vmi {
+
+std::vector<fs::path> paths_in(const fs::path& folder) {
+  std::vector<fs::path> paths;
+  std::error_code error;
+  for (fs::directory_iterator entry(folder, error); !error && entry != fs::directory_iterator();
+       entry.increment(error)) {
+    paths.push_back(entry->path());
+  }
+  return paths;
+}
+
+bool is_own_folder(const fs::path& path) {
+  struct stat info {};
+  return lstat(path.c_str(), &info) == 0 && S_ISDIR(info.st_mode) && info.st_uid == geteuid();
+}
+
+}  // namespace vmi
