@@ -12,6 +12,7 @@
 #include "launcher/rank.hpp"
 #include "launcher/record/record.hpp"
 
+#include <deque>
 #include <map>
 #include <memory>
 #include <optional>
@@ -62,14 +63,25 @@ class Launch {
   /// Stops the VMs and closes the record; throws nothing.
   int end(std::optional<Error> failure);
 
-  /// A payload on its way; published once the VMs of all ranks have opened it.
+  /// An image's payload on its way; published once the VMs of all ranks have opened it.
   struct Delivery {
-    std::optional<Distribution> distribution;  ///< nothing on ranks that received nothing
-    std::string digest;
+    explicit Delivery(ImagePlan& sent) : image(sent) {}
+    ImagePlan& image;
+    std::optional<Distribution> distribution;  ///< on leaders; then only where it has made a new file
+    bool told = false;                         ///< the leader has told its node's ranks where the file is
   };
-  Delivery deliver(ImagePlan& image);
+  /// Sends the payload of each image from rank 0's node to those that boot VMs of it.
+  void deliver(std::deque<Delivery>& deliveries);
+  void offer(Delivery& delivery, const Waiter& waiter);
+  void transfer(Delivery& delivery, const Waiter& waiter);
+  void note_arrival(const ImagePlan& image, const DistributeResult& result);
+  void tell_node(Delivery& delivery, std::string path, const Waiter& waiter);
   /// Takes a copy that has arrived into the node's pool, for later launches.
   void keep(Delivery& delivery);
+  /// Whether this node has VMs of the image.
+  bool boots_here(const ImagePlan& image) const { return first_vm_here(image) != -1; }
+  /// Index of this node's first VM of the image, on whichever of its ranks; -1: it has none.
+  int first_vm_here(const ImagePlan& image) const;
   void say_not_kept(const std::string& cache) const;
   /// Adds how this node came by one image's cache to the node's row.
   void add_to_cache_row(const NodeRow& image);
@@ -78,7 +90,6 @@ class Launch {
   /// --cache cold: finds or makes this node's own cache and prepares the VMs.
   void open_node_cache(ImagePlan& image);
   OpenColdCache cold_request(const ImagePlan& image) const;
-  int filler_of(const ImagePlan& image) const;
   /// Keeps what this rank's VMs have filled, after they have stopped. Returns whether that was anything.
   bool keep_node_caches();
   bool keep_filled(const ImagePlan& image);

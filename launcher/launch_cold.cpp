@@ -29,15 +29,6 @@ OpenColdCache Launch::cold_request(const ImagePlan& image) const {
           .granularity = options_.granularity};
 }
 
-/// The node's first VM that boots this image, on whichever of its ranks; -1: none does.
-int Launch::filler_of(const ImagePlan& image) const {
-  const auto& node_of_rank = rank_.layout().node_of_rank;
-  const auto first = std::ranges::find_if(placed_, [&](const PlacedVm& vm) {
-    return vm.image == image.index && node_of_rank[static_cast<std::size_t>(vm.rank)] == rank_.layout().node;
-  });
-  return first == placed_.end() ? -1 : first->index;
-}
-
 void Launch::open_node_cache(ImagePlan& image) {
   const NodeLayout& layout = rank_.layout();
   const Waiter waiter = rank_.waiter(kOpenTime);
@@ -66,7 +57,7 @@ void Launch::open_node_cache(ImagePlan& image) {
   std::string rejected = opened.at("rejected").get<bool>() ? "yes" : "";
   broadcast(rank_.world(), rejected, 0, waiter, "whether the image has changed");
 
-  if (layout.leader && !rank_.first() && filler_of(image) != -1)
+  if (layout.leader && !rank_.first() && first_vm_here(image) != -1)
     failure = attempt([&] { open(false, !rejected.empty()); });
   agree(rank_.world(), failure, waiter, "opening the nodes' caches");
 
@@ -75,9 +66,9 @@ void Launch::open_node_cache(ImagePlan& image) {
   opened = nlohmann::json::parse(told);
   image.local = opened.at("path").get<std::string>();
   image.keep_as = opened.at("keep_as").get<std::string>();
-  image.filler = opened.at("filled").get<bool>() ? -1 : filler_of(image);
+  image.filler = opened.at("filled").get<bool>() ? -1 : first_vm_here(image);
   prepare_vms(image);
-  if (!layout.leader || filler_of(image) == -1) return;
+  if (!layout.leader || first_vm_here(image) == -1) return;
   NodeRow row;
   row.cache_source = image.filler == -1 ? "held" : "filled";
   row.wire_bytes = 0;

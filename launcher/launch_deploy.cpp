@@ -53,6 +53,14 @@ VmSpec Launch::spec_of(const PlacedVm& vm) const {
   return spec;
 }
 
+int Launch::first_vm_here(const ImagePlan& image) const {
+  const auto& node_of_rank = rank_.layout().node_of_rank;
+  const auto first = std::ranges::find_if(placed_, [&](const PlacedVm& vm) {
+    return vm.image == image.index && node_of_rank[static_cast<std::size_t>(vm.rank)] == rank_.layout().node;
+  });
+  return first == placed_.end() ? -1 : first->index;
+}
+
 void Launch::prepare_vms(const ImagePlan& image) {
   Prepare prepare;
   prepare.backend = environment_.backend;
@@ -66,7 +74,7 @@ void Launch::prepare_vms(const ImagePlan& image) {
 
 void Launch::distribute_and_prepare() {
   if (desk_) desk_->phase("distribute", "distributing and preparing");
-  std::vector<Delivery> deliveries;
+  std::deque<Delivery> deliveries;
   for (ImagePlan& image : images_) {
     if (options_.cache == CacheMode::cold) {
       open_node_cache(image);
@@ -75,9 +83,10 @@ void Launch::distribute_and_prepare() {
     } else if (options_.placement == Placement::shared) {
       deliver_shared(image);
     } else {
-      deliveries.push_back(deliver(image));
+      deliveries.emplace_back(image);
     }
   }
+  deliver(deliveries);
   if (cache_row_.node != kUnknownCount) rank_.post(node_letter(cache_row_));
   std::optional<Error> failure = attempt([&] {
     for (const std::uint64_t id : prepares_) rank_.await(id, 600s, "VMs to be created");
@@ -93,7 +102,7 @@ void Launch::distribute_and_prepare() {
 void Launch::keep(Delivery& delivery) {
   if (!delivery.distribution) return;
   const fs::path file = delivery.distribution->file();
-  const bool kept = node_pool_->keep(file, delivery.digest,
+  const bool kept = node_pool_->keep(file, delivery.image.digest,
                                      [&](const fs::path& name) { delivery.distribution->publish(name); });
   // Without a name it is gone once the VMs that have opened it end.
   if (!kept) say_not_kept(delivery.distribution->payload().name);
@@ -137,7 +146,8 @@ void Launch::add_to_cache_row(const NodeRow& image) {
   };
   NodeRow& row = cache_row_;
   row.node = rank_.layout().node;
-  if (row.cache_source.empty() || (moved(image.cache_source) && !moved(row.cache_source)))
+  const bool unknown = row.cache_source.empty() || row.cache_source == "none";
+  if (unknown || (moved(image.cache_source) && !moved(row.cache_source)))
     row.cache_source = image.cache_source;
   const auto add = [](std::int64_t& sum, std::int64_t more) {
     if (more != kUnknownCount) sum = more + (sum == kUnknownCount ? 0 : sum);
@@ -184,82 +194,106 @@ void Launch::check_served(const ImagePlan& image) {
                                         std::to_string(image.payload_bytes) + "; serve that file there");
 }
 
-Launch::Delivery Launch::deliver(ImagePlan& image) {
-  const NodeLayout& layout = rank_.layout();
-  const Waiter waiter = rank_.waiter(patience_for(image.payload_bytes));
+void Launch::tell_node(Delivery& delivery, std::string path, const Waiter& waiter) {
+  delivery.told = true;
+  broadcast(rank_.layout().node_comm, path, 0, waiter, "the node's ranks to hear of the cache");
+}
 
-  std::optional<Distribution> distribution;
+/// On leaders: rank 0 offers the payload, and nodes that boot it without holding it make room.
+void Launch::offer(Delivery& delivery, const Waiter& waiter) {
+  ImagePlan& image = delivery.image;
   DistributeHooks hooks;
-  hooks.held = [&](const Payload& payload) -> std::optional<fs::path> {
+  hooks.held = [this](const Payload& payload) -> std::optional<fs::path> {
     if (node_pool_->holds(payload.digest, payload.size)) return node_pool_->path_of(payload.digest);
     node_pool_->make_room(payload.bytes_to_write());
     return std::nullopt;
   };
-  hooks.target = [&](const Payload& payload) { return node_folder_ / (payload.digest + ".part"); };
-  // The node's other ranks wait for the name of the file that their VMs are to open.
-  bool told = false;
-  const auto tell_node = [&](const std::string& path) {
-    std::string name = path;
-    told = true;
-    broadcast(layout.node_comm, name, 0, waiter, "the node's ranks to hear of the cache");
+  hooks.target = [this, &delivery](const Payload& payload) {
+    return boots_here(delivery.image) ? node_folder_ / (payload.digest + ".part") : fs::path();
   };
-  hooks.on_metadata_ready = [&] {
-    image.local = distribution->file();
-    tell_node(image.local.string());
-    prepare_vms(image);
+  hooks.on_metadata_ready = [this, &delivery, waiter] {
+    if (!boots_here(delivery.image)) return;  // rank 0's node, which only sends it
+    delivery.image.local = delivery.distribution->file();
+    tell_node(delivery, delivery.image.local.string(), waiter);
+    prepare_vms(delivery.image);
   };
-  hooks.on_progress = [&](Bytes done, Bytes total) {
+  hooks.on_progress = [this](Bytes done, Bytes total) {
     if (desk_) {
       desk_->progress().update("distributing: " + format_size(done) + " of " + format_size(total) + ", " +
                                desk_->counters());
     }
   };
-
   std::optional<Outgoing> outgoing;
-  std::optional<Error> failure = attempt([&] {
-    if (desk_) {
-      outgoing = Outgoing{{.name = image.payload.string(),
-                           .size = image.payload_bytes,
-                           .metadata_bytes = image.metadata_bytes,
-                           .digest = image.digest,
-                           .hashes = std::move(image.hashes)},
-                          image.payload};
-    }
-    if (layout.leader)
-      distribution.emplace(layout.leaders, std::move(outgoing), std::move(hooks), DistributeOptions{},
-                           waiter);
-  });
-  agree(rank_.world(), failure, waiter, "offering the cache");
+  if (rank_.first()) {
+    outgoing = Outgoing{{.name = image.payload.string(),
+                         .size = image.payload_bytes,
+                         .metadata_bytes = image.metadata_bytes,
+                         .digest = image.digest,
+                         .hashes = std::move(image.hashes)},
+                        image.payload};
+  }
+  delivery.distribution.emplace(rank_.layout().leaders, std::move(outgoing), std::move(hooks),
+                                DistributeOptions{}, waiter);
+}
 
-  DistributeResult result;
-  failure = attempt([&] {
-    if (layout.leader) {
-      result = distribution->run(waiter);
-    } else {
-      std::string path;
-      broadcast(layout.node_comm, path, 0, waiter, "the node's leader to receive the cache");
-      image.local = path;
-      if (!path.empty()) prepare_vms(image);
-    }
-  });
-  if (layout.leader && !told) tell_node("");
-  agree(rank_.world(), failure, waiter, "distributing the cache");
+/// On all ranks: the leader gets the payload; the node's other ranks wait for the name of the file that
+/// their VMs are to open.
+void Launch::transfer(Delivery& delivery, const Waiter& waiter) {
+  if (rank_.layout().leader) {
+    const DistributeResult result = delivery.distribution->run(waiter);
+    note_arrival(delivery.image, result);
+    using Source = DistributeResult::Source;
+    if (result.source != Source::received && result.source != Source::copied) delivery.distribution.reset();
+  } else if (boots_here(delivery.image)) {
+    std::string path;
+    broadcast(rank_.layout().node_comm, path, 0, waiter, "the node's leader to receive the cache");
+    delivery.image.local = path;
+    if (!path.empty()) prepare_vms(delivery.image);
+  }
+}
 
-  if (layout.leader) {
-    const bool held = result.source == DistributeResult::Source::held;
-    NodeRow row;
+void Launch::note_arrival(const ImagePlan& image, const DistributeResult& result) {
+  NodeRow row;
+  row.cache_source = "none";
+  row.wire_bytes = 0;
+  row.payload_bytes = 0;
+  if (boots_here(image)) {
+    using Source = DistributeResult::Source;
     row.cache_source = to_text(result.source);
     row.t_cache_first = clock_.at(result.first_ns, offset_ns_);
     row.t_cache_last = clock_.at(result.last_ns, offset_ns_);
     // On the first node the file comes from its own disk.
-    row.wire_bytes = result.source == DistributeResult::Source::received
-                         ? static_cast<std::int64_t>(result.wire_bytes)
-                         : 0;
-    row.payload_bytes = held ? 0 : static_cast<std::int64_t>(result.payload_bytes);
-    add_to_cache_row(row);
+    if (result.source == Source::received) row.wire_bytes = static_cast<std::int64_t>(result.wire_bytes);
+    if (result.source != Source::held) row.payload_bytes = static_cast<std::int64_t>(result.payload_bytes);
   }
-  if (result.source == DistributeResult::Source::held) distribution.reset();
-  return {std::move(distribution), image.digest};
+  add_to_cache_row(row);
+}
+
+void Launch::deliver(std::deque<Delivery>& deliveries) {
+  if (deliveries.empty()) return;
+  Bytes bytes = 0;
+  for (const Delivery& delivery : deliveries) bytes += delivery.image.payload_bytes;
+  const Waiter waiter = rank_.waiter(patience_for(bytes));
+  const bool leader = rank_.layout().leader;
+  std::optional<Error> failure;
+  // A rank on which one fails goes on with the next, in which others count on it.
+  const auto try_it = [&](auto&& step) {
+    std::optional<Error> here = attempt(step);
+    if (!failure) failure = std::move(here);
+  };
+  for (Delivery& delivery : deliveries) {
+    if (leader) try_it([&] { offer(delivery, waiter); });
+  }
+  agree(rank_.world(), failure, waiter, "offering the caches");
+
+  // One after the other, since all leave by rank 0's link: it goes on to the next while the last still
+  // travels.
+  for (Delivery& delivery : deliveries) {
+    try_it([&] { transfer(delivery, waiter); });
+    if (leader && boots_here(delivery.image) && !delivery.told)
+      try_it([&] { tell_node(delivery, "", waiter); });
+  }
+  agree(rank_.world(), failure, waiter, "distributing the caches");
 }
 
 }  // namespace vmi

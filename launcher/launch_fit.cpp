@@ -37,9 +37,9 @@ std::string problems(const std::vector<NodeFit>& fits, std::string NodeFit::*kin
 
 }  // namespace
 
-/// Bytes of a cache that does not lie on this node yet.
+/// Bytes of a cache that this node will get.
 Bytes Launch::cache_to_come(const ImagePlan& image) const {
-  if (image.payload.empty() || options_.placement == Placement::shared) return 0;
+  if (image.payload.empty() || options_.placement == Placement::shared || !boots_here(image)) return 0;
   return node_pool_->has(image.digest) ? 0 : image.payload_bytes;
 }
 
@@ -54,7 +54,7 @@ NodeLoad Launch::load_of_this_node() const {
   const Bytes free = node_pool_->room();
   for (const ImagePlan& image : images_) {
     load.cache += cache_to_come(image);
-    if (options_.cache == CacheMode::cold && filler_of(image) != -1)
+    if (options_.cache == CacheMode::cold && boots_here(image))
       load.filling += std::min({options_.quota, image.virtual_bytes, free});
     load.disk = std::max(load.disk, image.virtual_bytes);
   }

@@ -92,13 +92,15 @@ Distribution::State::State(const Comm& leaders, std::optional<Outgoing> outgoing
                              static_cast<int>(participants_.size()), outgoing_.payload.size);
 }
 
-/// Returns whether this node has the file without receiving it.
+/// Returns whether this node needs no data: it has the file, or no use for it.
 bool Distribution::State::find_or_prepare() {
   const Payload& payload = outgoing_.payload;
   const fs::path wanted = hooks_.target ? hooks_.target(payload) : fs::path();
-  if (first_ && wanted.empty()) {
-    file_ = outgoing_.path;
-    result_.source = DistributeResult::Source::origin;
+  if (wanted.empty()) {
+    if (first_) {
+      file_ = outgoing_.path;
+      result_.source = DistributeResult::Source::origin;
+    }
     return true;
   }
   if (const std::optional<fs::path> held = hooks_.held ? hooks_.held(payload) : std::nullopt) {
@@ -178,8 +180,9 @@ DistributeResult Distribution::State::receive(const Waiter& waiter) {
 }
 
 DistributeResult Distribution::State::run(const Waiter& waiter) {
-  result_.payload_bytes = outgoing_.payload.size;
   result_.scheme = options_.scheme;
+  if (result_.source == DistributeResult::Source::none) return result_;
+  result_.payload_bytes = outgoing_.payload.size;
   const bool nobody_needs_it = participants_.size() == 1 && target_ == nullptr;
   if (self_ < 0 || nobody_needs_it) {
     advance(outgoing_.payload.size);
@@ -215,6 +218,8 @@ void Distribution::publish(const fs::path& final_name) {
 
 std::string to_text(DistributeResult::Source source) {
   switch (source) {
+    case DistributeResult::Source::none:
+      return "none";
     case DistributeResult::Source::held:
       return "held";
     case DistributeResult::Source::received:

@@ -34,33 +34,35 @@ struct DistributeOptions {
 
 /// What Distribution asks of its caller; always called by the thread that calls MPI.
 struct DistributeHooks {
-  /// Where this node holds this very payload (by digest) already; nothing when it does not. Not asked on the
-  /// first node when `target` is empty there.
+  /// Where this node holds this very payload (by digest) already; nothing when it does not. Not asked where
+  /// `target` is empty.
   std::function<std::optional<fs::path>(const Payload&)> held = {};
-  /// The name under which to write the unpublished file; made new, with its folder. On the first node an
-  /// empty path means: use the outgoing file where it lies.
+  /// The name under which to write the unpublished file; made new, with its folder. An empty path means, on
+  /// the first node: use the outgoing file where it lies; on others: this node has no use for the file, and
+  /// takes no part.
   std::function<fs::path(const Payload&)> target = {};
   /// The first metadata_bytes of file() are there and checked, and the file has its final size: it can be
-  /// opened for reading. Called once, on nodes that hold the file too.
+  /// opened for reading. Called once, on nodes that hold the file too, not on those without a use for it.
   std::function<void()> on_metadata_ready = {};
   /// Bytes of the payload that are there, of payload().size.
   std::function<void(Bytes done, Bytes total)> on_progress = {};
 };
 
 struct DistributeResult {
-  enum class Source { held, received, copied, origin };
-  Source source = Source::held;  ///< copied, origin: on the first node, with and without a target
-  Bytes payload_bytes = 0;       ///< size of the file
-  Bytes wire_bytes = 0;          ///< received by this node (on the first node: what each receiver gets)
-  std::int64_t first_ns = 0;     ///< monotonic_ns() when the first and the last data was there
+  /// none: no use for the file; copied, origin: on the first node, with and without a target.
+  enum class Source { none, held, received, copied, origin };
+  Source source = Source::none;
+  Bytes payload_bytes = 0;    ///< size of the file
+  Bytes wire_bytes = 0;       ///< received by this node (on the first node: what each receiver gets)
+  std::int64_t first_ns = 0;  ///< monotonic_ns() when the first and the last data was there
   std::int64_t last_ns = 0;
   Scheme scheme = Scheme::automatic;  ///< as chosen
 };
 
-std::string to_text(DistributeResult::Source source);  ///< "held", "received", "copied", "origin"
+std::string to_text(DistributeResult::Source source);  ///< "none", "held", "received", "copied", "origin"
 
-/// One file on its way from the first node to all others. Called by the node leaders only, in two steps,
-/// after each of which all ranks agree() on its outcome:
+/// One file on its way from the first node to the others that want it. Called by the node leaders only, in
+/// two steps, after each of which all ranks agree() on its outcome:
 ///
 ///     std::optional<Distribution> distribution;
 ///     failure = attempt([&] { if (layout.leader) distribution.emplace(layout.leaders, outgoing, hooks,
@@ -72,6 +74,10 @@ std::string to_text(DistributeResult::Source source);  ///< "held", "received", 
 /// A leader that fails locally in run() (disk, damaged chunk) goes on forwarding, so that nobody waits for it
 /// in vain, and throws at the end. Memory: a window of pieces and chunks, whatever the payload's size, and
 /// the hashes.
+///
+/// Several files: all are offered before the first is moved, and every node runs them in the same order,
+/// leaving out those without a use for it. The first node then goes on to the next file while the last one
+/// still travels.
 class Distribution {
  public:
   /// The offer: tells all leaders about the payload, asks who holds it, and prepares the others' files: space
@@ -85,7 +91,8 @@ class Distribution {
   ~Distribution();
 
   const Payload& payload() const;
-  /// The file as it is to be opened now: held, unpublished target, or the outgoing file.
+  /// The file as it is to be opened now: held, unpublished target, or the outgoing file. Empty on a node
+  /// without a use for it.
   const fs::path& file() const;
 
   /// Moves the data. Returns once this node's part is done and every byte of file() matches the payload's

@@ -136,6 +136,51 @@ TEST_CASE("a node that holds the file receives nothing, and the others get it ne
   }
 }
 
+TEST_CASE("a node without a use for the file receives nothing, and the others get it nevertheless") {
+  Fixture f;
+  const bool wants = f.rank % 2 == 0;
+  bool opened = false;
+  if (!wants) f.hooks = {.target = [](const Payload&) { return fs::path(); }};
+  f.hooks.on_metadata_ready = [&] { opened = true; };
+  REQUIRE(f.offer().empty());
+  REQUIRE(f.run().empty());
+  CHECK(opened == wants);
+  if (wants) {
+    CHECK(f.received() == f.content);
+  } else {
+    CHECK(to_text(f.result.source) == "none");
+    CHECK(f.result.wire_bytes == 0);
+    CHECK(f.result.payload_bytes == 0);
+    CHECK(f.distribution->file().empty());
+  }
+}
+
+TEST_CASE("several files go each to the nodes that want it, though no node runs those of others") {
+  const Bytes sizes[] = {3 * MiB + 77, 2 * MiB, kDigestChunk + 1};
+  const int ranks = session().ranks();
+  std::vector<std::unique_ptr<Fixture>> files;
+  for (const Bytes size : sizes) files.push_back(std::make_unique<Fixture>(size));
+  const auto wanted = [&](std::size_t file, int rank) {
+    return rank % static_cast<int>(files.size()) == static_cast<int>(file);
+  };
+  for (std::size_t i = 0; i < files.size(); ++i) {
+    if (files[i]->rank > 0 && !wanted(i, files[i]->rank))
+      files[i]->hooks = {.target = [](const Payload&) { return fs::path(); }};
+    REQUIRE(files[i]->offer().empty());
+  }
+  Bytes wire = 0;
+  for (std::size_t i = 0; i < files.size(); ++i) {
+    Fixture& f = *files[i];
+    if (f.rank > 0 && !wanted(i, f.rank)) continue;
+    f.result = f.distribution->run(waiter());
+    CHECK(f.received() == f.content);
+    if (f.rank > 0) wire += f.result.wire_bytes;
+  }
+  const int rank = files[0]->rank;
+  if (rank > 0) CHECK(wire < sizes[rank % 3] + 64 * KiB);
+  barrier(files[0]->comm, waiter(), "all " + std::to_string(ranks) + " ranks to have their files");
+}
+
 TEST_CASE("nothing moves when every node holds the file") {
   Fixture f;
   f.hooks.held = [&](const Payload&) { return std::optional<fs::path>("/held"); };
