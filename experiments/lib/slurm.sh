@@ -44,16 +44,6 @@ slurm_is_idle() {
     (($(nsenter --net="/run/netns/$prefix-storage" sinfo --noheader --Node --format=%T | grep -cx idle) == $1))
 }
 
-# wait_for SECONDS WHAT CONDITION...
-wait_for() {
-    local end=$((SECONDS + $1)) what=$2
-    shift 2
-    until "$@" 2>/dev/null; do
-        ((SECONDS < end)) || die "waited in vain for $what"
-        sleep 0.1
-    done
-}
-
 slurm_configuration() {
     local i
     cat <<END

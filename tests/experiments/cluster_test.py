@@ -90,6 +90,29 @@ class Cluster(ReplayCase):
         self.run_command([CLUSTER, "down", "--name", name])
         self.assert_gone(name)
 
+    def test_a_launch_gets_the_right_bytes_from_nfs_and_nothing_of_it_listens_on_this_machine(self):
+        def listening():
+            return sorted(line.split()[4] for line in shown("ss", "-ltnuH").splitlines() if line.split()[4].rsplit(":", 1)[1] in ("111", "2049"))
+        name, before = self.names[0], listening()
+        trace, known = self.recorded()
+        self.up(name, "--nodes", 1, "--nfs", "--image", image("tiny"))
+        self.assertEqual(listening(), before)
+        self.assertIn(":2049", self.run_in(name, "nsenter", f"--net=/run/netns/vmi-{name}-storage", "ss", "-ltnH"))
+        served = [int(self.run_command([CLUSTER, "served", "--name", name]))]
+        for cache in ("none", self.cache_of("tiny")):
+            self.run_in(name, "sh", "-c", 'exec "$0" --image "$VMI_CLUSTER_NFS/tiny.qcow2" "$@"', BIN / "vmilaunch", "--vms", 1, "--cache", cache,
+                        "--machine", "microvm", "--memory", "32M", "--kernel", BIN / "replay.elf", "--initrd", trace, "--append", "think=0.02",
+                        "--accel", "tcg", "--ready", f"serial:full={known['full']}", "--output", self.folder / "run.h5")
+            tables, attributes = self.read_record(self.folder / "run.h5")
+            self.assertEqual(set(tables["vms"].state), {"ready"})
+            served.append(int(self.run_command([CLUSTER, "served", "--name", name])))
+        self.assertEqual(attributes["driver"], "qcow2")
+        self.assertGreater(served[1] - served[0], 0.9 * known["read_bytes"])
+        self.assertLess(served[2] - served[1], 0.1 * known["read_bytes"])
+        self.run_command([CLUSTER, "down", "--name", name])
+        self.assert_gone(name)
+        self.assertEqual([command for command in processes_with("ganesha").values() if f"/{name}/" in command], [])
+
     def test_two_clusters_do_not_meet(self):
         for name in self.names:
             self.up(name, "--nodes", 2)
@@ -197,6 +220,7 @@ class Cluster(ReplayCase):
         self.assertIn("--owner", self.run_command([CLUSTER, "up", "--name", name, "--owner", "4194305"], expect=2))
         self.assertIn("--node-storage", self.run_command([CLUSTER, "up", "--name", name, "--node-storage", "/no/such"], expect=2))
         self.assertIn("--disk", self.run_command([CLUSTER, "up", "--name", name, "--disk", "fast"], expect=2))
+        self.assertIn("--nfs", self.run_command([CLUSTER, "up", "--name", name, "--nfs"], expect=2))
         self.assertIn("--copies", self.run_command([CLUSTER, "up", "--name", name, "--copies", "2"], expect=2))
         self.run_command([CLUSTER, "up", "--name", name, "--rate", "fast"], expect=1)
         self.assert_gone(name)
