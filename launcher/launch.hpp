@@ -106,7 +106,10 @@ class Launch {
   std::vector<PlacedVm> placed_;
   std::vector<ImagePlan> images_;
   std::map<int, std::string> vm_cpus_;  ///< of this node's VMs, by index; those that are missing run anywhere
-  std::vector<NodeFit> fits_;           ///< of every node, as last looked
+  std::vector<NodeFit> fits_;           ///< of every node, as last looked; on rank 0
+  struct {
+    std::string memory, space, cpus;
+  } misfits_;  ///< what of these does not fit, of some nodes; empty: nothing
   Environment environment_;
   Driver driver_ = Driver::qcow2;
   GuestSpec guest_;  ///< options_.guest with the accelerator that all ranks use

@@ -69,20 +69,28 @@ void Launch::look_whether_it_fits() {
   NodeFit mine;
   const std::optional<Error> failure = attempt([&] { mine = fit_of(load_of_this_node(), guest_); });
   agree(rank_.world(), failure, rank_.waiter(kSmallStep), "looking at the allocation");
-  const std::vector<std::string> all = all_gather(rank_.world(), nlohmann::json(mine).dump(),
-                                                  rank_.waiter(kSmallStep), "the nodes' allocations");
-  // Ranks of a node share what it has; the one that finds the least speaks for it.
-  fits_.assign(static_cast<std::size_t>(rank_.layout().nodes), {});
-  for (std::size_t rank = 0; rank < all.size(); ++rank) {
-    NodeFit& fit = fits_[static_cast<std::size_t>(rank_.layout().node_of_rank[rank])];
-    fit = tighter(fit, nlohmann::json::parse(all[rank]).get<NodeFit>());
+  const std::vector<std::string> all = gather(rank_.world(), nlohmann::json(mine).dump(), 0,
+                                              rank_.waiter(kSmallStep), "the nodes' allocations");
+  std::string told;
+  if (rank_.first()) {
+    // Ranks of a node share what it has; the one that finds the least speaks for it.
+    fits_.assign(static_cast<std::size_t>(rank_.layout().nodes), {});
+    for (std::size_t rank = 0; rank < all.size(); ++rank) {
+      NodeFit& fit = fits_[static_cast<std::size_t>(rank_.layout().node_of_rank[rank])];
+      fit = tighter(fit, nlohmann::json::parse(all[rank]).get<NodeFit>());
+    }
+    told = nlohmann::json{problems(fits_, &NodeFit::memory_problem), problems(fits_, &NodeFit::space_problem),
+                          problems(fits_, &NodeFit::cpu_problem)}
+               .dump();
   }
+  broadcast(rank_.world(), told, 0, rank_.waiter(kSmallStep), "what does not fit");
+  const nlohmann::json parts = nlohmann::json::parse(told);
+  misfits_ = {parts.at(0), parts.at(1), parts.at(2)};
 }
 
 void Launch::demand_room() {
   look_whether_it_fits();
-  for (const auto kind : {&NodeFit::memory_problem, &NodeFit::space_problem}) {
-    const std::string text = problems(fits_, kind);
+  for (const std::string& text : {misfits_.memory, misfits_.space}) {
     if (text.empty()) continue;
     if (options_.overcommit != Overcommit::all)
       throw Error(ExitStatus::environment, "the VMs do not fit: " + text);
@@ -91,7 +99,7 @@ void Launch::demand_room() {
 }
 
 void Launch::demand_cpus() const {
-  const std::string text = problems(fits_, &NodeFit::cpu_problem);
+  const std::string& text = misfits_.cpus;
   if (text.empty()) return;
   if (options_.overcommit == Overcommit::none)
     throw Error(ExitStatus::environment, "the VMs do not fit: " + text + ", or say --overcommit cpus");

@@ -22,7 +22,7 @@ Rank::Rank(const LaunchOptions& options, Session& session, Supervisor& superviso
       supervisor_(supervisor),
       layout_(group_by_node(session.world(), start_up)),
       mailbox_(session.world(), start_up),
-      lifeline_(session.world(), start_up) {
+      lifeline_(session.world(), layout_.node_key, start_up) {
 }
 
 void Rank::begin_end() {
@@ -43,11 +43,9 @@ void Rank::check_signals() {
 }
 
 void Rank::check_neighbours() {
-  const std::optional<int> lost = lifeline_.lost();
+  const std::optional<Lifeline::Lost> lost = lifeline_.lost();
   if (!lost) return;
-  const int node = layout_.node_of_rank[static_cast<std::size_t>(*lost)];
-  throw Error(ExitStatus::environment, "rank " + std::to_string(*lost) + " on node " +
-                                           layout_.node_keys[static_cast<std::size_t>(node)] +
+  throw Error(ExitStatus::environment, "rank " + std::to_string(lost->rank) + " on node " + lost->node +
                                            " is gone: its process was killed, or its node failed");
 }
 

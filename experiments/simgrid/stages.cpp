@@ -18,8 +18,9 @@ namespace {
 
 using namespace std::chrono_literals;
 
-constexpr std::size_t kAddressBytes = 45;  // of a rank's line in lifeline.cpp
+constexpr std::size_t kAddressBytes = 55;  // of what a rank tells its neighbours in lifeline.cpp
 constexpr std::size_t kPlanBytes = 500;    // of one image's plan
+constexpr std::size_t kFitBytes = 400;     // of what a node's allocation has, as JSON
 constexpr std::size_t kLetterBytes = 250;  // of an event as JSON
 constexpr auto kPumpEvery = 2ms;
 
@@ -32,6 +33,7 @@ class Stages {
 
  private:
   void plan();
+  void look_whether_it_fits();
   void offer();
   void distribute();
   void prepare();
@@ -97,7 +99,7 @@ void Stages::stay_until(std::int64_t at_ns) {
 void Stages::plan() {
   layout_ = group_by_node(world_, waiter());
   mailbox_.emplace(world_, waiter());
-  all_gather(world_, std::string(kAddressBytes, 'a'), waiter(), "addresses");
+  exchange_in_ring(world_, std::string(kAddressBytes, 'a'), waiter(), "addresses");
   agreed("opening the record");
   agreed("looking at the environment");
   std::string told = first_ ? "tcg" : "";
@@ -109,6 +111,19 @@ void Stages::plan() {
   const ClockOffset offset = measure_clock(layout_, waiter());
   gather(world_, std::to_string(offset.offset_ns), 0, waiter(), "the clocks' offsets");
   post("node");
+  agreed("binding to the job's CPUs");
+  look_whether_it_fits();
+  agreed("finding the boot cache");
+  told = first_ ? std::string(kPlanBytes, 'c') : "";
+  broadcast(world_, told, 0, waiter(), "where the caches are");
+  look_whether_it_fits();
+}
+
+void Stages::look_whether_it_fits() {
+  agreed("looking at the allocation");
+  gather(world_, std::string(kFitBytes, 'f'), 0, waiter(), "the nodes' allocations");
+  std::string told = first_ ? R"(["","",""])" : "";
+  broadcast(world_, told, 0, waiter(), "what does not fit");
 }
 
 void Stages::offer() {

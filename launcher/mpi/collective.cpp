@@ -11,6 +11,9 @@ namespace {
 // rest along a chain of all ranks, which takes longer with every one of them (experiments/simgrid).
 constexpr std::size_t kPart = std::size_t{60} << 10;
 
+constexpr int kForward = 1;  // tags, in a ring
+constexpr int kBackward = 2;
+
 /// Broadcasts exactly bytes.size() bytes, which every rank knows already.
 void broadcast_known_size(const Comm& comm, std::string& bytes, int root, const Waiter& waiter,
                           std::string_view what) {
@@ -117,6 +120,60 @@ std::vector<std::string> all_gather(const Comm& comm, const std::string& mine, c
   std::string all = packed(gather(comm, mine, 0, waiter, what));
   broadcast(comm, all, 0, waiter, what);
   return unpacked(all);
+}
+
+std::string all_gather_flags(const Comm& comm, bool mine, const Waiter& waiter, std::string_view what) {
+  struct Memory {
+    char mine;
+    std::string all;
+  };
+  const auto ranks = static_cast<std::size_t>(comm.size());
+  auto memory = std::make_shared<Memory>(Memory{static_cast<char>(mine ? 1 : 0), std::string(ranks, '\0')});
+  MPI_Request raw = MPI_REQUEST_NULL;
+  check_mpi(MPI_Igather(&memory->mine, 1, MPI_BYTE, memory->all.data(), 1, MPI_BYTE, 0, comm.get(), &raw),
+            what);
+  Request request(raw, memory);
+  wait_for(request, waiter, what);
+  std::string all = std::move(memory->all);
+  broadcast_known_size(comm, all, 0, waiter, what);
+  return all;
+}
+
+Neighbours exchange_in_ring(const Comm& comm, const std::string& mine, const Waiter& waiter,
+                            std::string_view what) {
+  const int ranks = comm.size();
+  const int before = (comm.rank() + ranks - 1) % ranks;
+  const int after = (comm.rank() + 1) % ranks;
+  std::vector<Request> sends;
+  const auto tell = [&](int peer, int tag) {
+    auto size = std::make_shared<std::uint64_t>(mine.size());
+    auto text = std::make_shared<std::string>(mine);
+    MPI_Request raw = MPI_REQUEST_NULL;
+    check_mpi(MPI_Isend(size.get(), sizeof *size, MPI_BYTE, peer, tag, comm.get(), &raw), what);
+    sends.emplace_back(raw, size);
+    check_mpi(MPI_Isend(text->data(), static_cast<int>(text->size()), MPI_BYTE, peer, tag, comm.get(), &raw),
+              what);
+    sends.emplace_back(raw, text);
+  };
+  const auto hear = [&](int peer, int tag) {
+    auto size = std::make_shared<std::uint64_t>(0);
+    MPI_Request raw = MPI_REQUEST_NULL;
+    check_mpi(MPI_Irecv(size.get(), sizeof *size, MPI_BYTE, peer, tag, comm.get(), &raw), what);
+    Request length(raw, size);
+    wait_for(length, waiter, what);
+    auto text = std::make_shared<std::string>(*size, '\0');
+    check_mpi(MPI_Irecv(text->data(), static_cast<int>(*size), MPI_BYTE, peer, tag, comm.get(), &raw), what);
+    Request body(raw, text);
+    wait_for(body, waiter, what);
+    return std::move(*text);
+  };
+  if (ranks == 1) return {mine, mine};
+  // Of two ranks each is before and after the other: the tag tells the ways apart.
+  tell(after, kForward);
+  tell(before, kBackward);
+  Neighbours neighbours{hear(before, kForward), hear(after, kBackward)};
+  wait_all(sends, waiter, what);
+  return neighbours;
 }
 
 std::int64_t all_min(const Comm& comm, std::int64_t mine, const Waiter& waiter, std::string_view what) {

@@ -20,9 +20,20 @@ void broadcast(const Comm& comm, std::string& bytes, int root, const Waiter& wai
 std::vector<std::string> gather(const Comm& comm, const std::string& mine, int root, const Waiter& waiter,
                                 std::string_view what);
 
-/// Every rank's `mine`, in rank order, on every rank; costs each rank but the first O(log n) messages.
+/// Every rank's `mine`, in rank order, on every rank, for which all of them need the memory: for few ranks.
+/// Costs each rank but the first O(log n) messages.
 std::vector<std::string> all_gather(const Comm& comm, const std::string& mine, const Waiter& waiter,
                                     std::string_view what);
+
+/// Every rank's `mine`, a byte each in rank order, on every rank.
+std::string all_gather_flags(const Comm& comm, bool mine, const Waiter& waiter, std::string_view what);
+
+/// `mine` of the rank before this one and of the one after it, in a ring of all: two messages each way.
+struct Neighbours {
+  std::string before, after;
+};
+Neighbours exchange_in_ring(const Comm& comm, const std::string& mine, const Waiter& waiter,
+                            std::string_view what);
 
 std::int64_t all_min(const Comm& comm, std::int64_t mine, const Waiter& waiter, std::string_view what);
 std::int64_t all_max(const Comm& comm, std::int64_t mine, const Waiter& waiter, std::string_view what);

@@ -13,6 +13,8 @@
 #include "launcher/mpi/pace.hpp"
 #include "launcher/mpi/scheme.hpp"
 
+#include <algorithm>
+
 #include <nlohmann/json.hpp>
 
 namespace vmi {
@@ -44,6 +46,7 @@ class Distribution::State {
 
  private:
   bool find_or_prepare();
+  Route route_among(const std::string& needs) const;
   DistributeResult send(const Waiter& waiter);
   DistributeResult receive(const Waiter& waiter);
   void advance(Bytes done);
@@ -53,9 +56,9 @@ class Distribution::State {
   Comm comm_;
   DistributeHooks hooks_;
   DistributeOptions options_;
-  bool first_;                     // the first node
-  std::vector<int> participants_;  // ranks of comm_: the first node, then those that need the data
-  int self_ = -1;                  // index therein; -1: takes no part
+  bool first_;            // the first node
+  int participants_ = 0;  // the first node, and those that need the data
+  Route route_;           // to this node's neighbours, ranks of comm_; empty: it takes no part
   bool metadata_announced_ = false;
   Bytes reported_ = 0;
   DistributeResult result_;
@@ -81,15 +84,28 @@ Distribution::State::State(const Comm& leaders, std::optional<Outgoing> outgoing
   bool needs_data = false;
   if (!failure) failure = attempt([&] { needs_data = !find_or_prepare(); });
   // All nodes take part in this even when they failed; the caller's agree() stops them all.
-  const auto answers = all_gather(comm_, needs_data || first_ ? "1" : "0", waiter, "who needs the data");
+  const std::string needs = all_gather_flags(comm_, needs_data || first_, waiter, "who needs the data");
   if (failure) throw Error(*failure);
-  for (int rank = 0; rank < static_cast<int>(answers.size()); ++rank) {
-    if (answers[static_cast<std::size_t>(rank)] != "1") continue;
-    if (rank == comm_.rank()) self_ = static_cast<int>(participants_.size());
-    participants_.push_back(rank);
+  participants_ = static_cast<int>(std::ranges::count(needs, 1));
+  options_ =
+      resolve_options(options_from_line(description.substr(0, line)), participants_, outgoing_.payload.size);
+  if (needs_data || first_) route_ = route_among(needs);
+}
+
+/// This node's route among the ranks whose flag is set; only neighbours are kept, however many they are.
+Route Distribution::State::route_among(const std::string& needs) const {
+  std::vector<int> ranks;
+  for (std::size_t rank = 0; rank < needs.size(); ++rank) {
+    if (needs[rank] != 0) ranks.push_back(static_cast<int>(rank));
   }
-  options_ = resolve_options(options_from_line(description.substr(0, line)),
-                             static_cast<int>(participants_.size()), outgoing_.payload.size);
+  const auto rank_of = [&](int participant) { return ranks[static_cast<std::size_t>(participant)]; };
+  const auto self = std::ranges::lower_bound(ranks, comm_.rank()) - ranks.begin();
+  Route route = route_of(options_.scheme, static_cast<int>(self), participants_);
+  for (TreePlace& place : route) {
+    if (place.parent >= 0) place.parent = rank_of(place.parent);
+    for (int& child : place.children) child = rank_of(child);
+  }
+  return route;
 }
 
 /// Returns whether this node needs no data: it has the file, or no use for it.
@@ -154,11 +170,11 @@ DistributeResult Distribution::State::send(const Waiter& waiter) {
   StreamEnds ends;
   ends.produce = [&](std::span<std::byte> into) { return source.produce(into); };
   ends.finished = [&] { return source.finished(); };
-  Flow flow(comm_, participants_, 0, options_, ends);
+  Flow flow(comm_, route_, options_, ends);
   drive(
       flow, waiter, [] { return true; }, [&] { return source.done_bytes(); });
   if (const auto failure = source.failure()) throw Error(*failure);
-  if (participants_.size() > 1) result_.wire_bytes = flow.bytes();
+  if (participants_ > 1) result_.wire_bytes = flow.bytes();
   result_.last_ns = monotonic_ns();
   return result_;
 }
@@ -167,7 +183,7 @@ DistributeResult Distribution::State::receive(const Waiter& waiter) {
   ChunkSink sink(outgoing_.payload, *target_, "the first node");
   StreamEnds ends;
   ends.consume = [&](std::span<const std::byte> from) { return sink.consume(from); };
-  Flow flow(comm_, participants_, self_, options_, ends);
+  Flow flow(comm_, route_, options_, ends);
   bool closed = false;
   const auto finished = [&] {
     if (!std::exchange(closed, true)) sink.close();
@@ -183,8 +199,8 @@ DistributeResult Distribution::State::run(const Waiter& waiter) {
   result_.scheme = options_.scheme;
   if (result_.source == DistributeResult::Source::none) return result_;
   result_.payload_bytes = outgoing_.payload.size;
-  const bool nobody_needs_it = participants_.size() == 1 && target_ == nullptr;
-  if (self_ < 0 || nobody_needs_it) {
+  const bool nobody_needs_it = participants_ == 1 && target_ == nullptr;
+  if (route_.empty() || nobody_needs_it) {
     advance(outgoing_.payload.size);
     return result_;
   }

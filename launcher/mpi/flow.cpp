@@ -19,11 +19,15 @@ struct Flow::Piece {
     std::uint32_t bytes = 0;
     std::uint32_t end = 0;
   };
-  std::vector<std::byte> memory;
+  explicit Piece(std::size_t bytes)
+      : size(sizeof(Header) + bytes), memory(std::make_unique_for_overwrite<std::byte[]>(size)) {}
+
+  std::size_t size;
+  std::unique_ptr<std::byte[]> memory;
   bool arrived = false;
 
-  Header& header() { return *reinterpret_cast<Header*>(memory.data()); }
-  std::span<std::byte> data() { return std::span(memory).subspan(sizeof(Header)); }
+  Header& header() { return *reinterpret_cast<Header*>(memory.get()); }
+  std::span<std::byte> data() { return std::span(memory.get(), size).subspan(sizeof(Header)); }
   int message_bytes() { return static_cast<int>(sizeof(Header) + header().bytes); }
 };
 
@@ -49,26 +53,17 @@ struct Flow::Operation {
   int child = -1;  // -1: a receive
 };
 
-Flow::Flow(const Comm& comm, std::vector<int> participants, int self, const DistributeOptions& options,
-           StreamEnds ends)
+Flow::Flow(const Comm& comm, const Route& route, const DistributeOptions& options, StreamEnds ends)
     : comm_(comm),
-      participants_(std::move(participants)),
       piece_bytes_(options.piece_bytes),
       window_(static_cast<std::size_t>(options.window)),
       ends_(std::move(ends)),
-      source_(self == 0) {
-  const auto rank_of = [&](int participant) { return participants_[static_cast<std::size_t>(participant)]; };
-  for (const TreePlace& place : route_of(options.scheme, self, static_cast<int>(participants_.size()))) {
+      source_(ends_.produce != nullptr) {
+  for (const TreePlace& place : route) {
     Tree tree;
     tree.tag = kFirstTag + static_cast<int>(trees_.size());
-    if (place.parent >= 0) tree.parent = rank_of(place.parent);
-    for (const int child : place.children) tree.children.push_back({rank_of(child), {}, 0});
-    // Posted, on their way to the children, and waiting for the other tree or for the disk.
-    for (std::size_t i = 0; i < 4 * window_; ++i) {
-      auto piece = std::make_shared<Piece>();
-      piece->memory.resize(sizeof(Piece::Header) + piece_bytes_);
-      tree.pool.push_back(std::move(piece));
-    }
+    tree.parent = place.parent;
+    for (const int child : place.children) tree.children.push_back({child, {}, 0});
     trees_.push_back(std::move(tree));
   }
 }
@@ -77,14 +72,17 @@ Flow::~Flow() {
   for (std::size_t i = 0; i < requests_.size(); ++i) Request(requests_[i], operations_[i].piece).abandon();
 }
 
-std::shared_ptr<Flow::Piece> Flow::free_piece(Tree& tree) const {
+/// Nothing when all that this rank may have are in use.
+std::shared_ptr<Flow::Piece> Flow::free_piece(Tree& tree) {
   for (const auto& piece : tree.pool) {
     if (piece.use_count() == 1) {  // nobody but the pool; all users are on this thread
       piece->arrived = false;
       return piece;
     }
   }
-  return nullptr;
+  // Posted, on their way to the children, and waiting for the other tree or for the disk.
+  if (tree.pool.size() == 4 * window_) return nullptr;
+  return tree.pool.emplace_back(std::make_shared<Piece>(piece_bytes_));
 }
 
 bool Flow::step() {
@@ -188,8 +186,8 @@ bool Flow::post_receives(Tree& tree) {
     const std::shared_ptr<Piece> piece = free_piece(tree);
     if (piece == nullptr) break;
     MPI_Request request = MPI_REQUEST_NULL;
-    check_mpi(MPI_Irecv(piece->memory.data(), static_cast<int>(piece->memory.size()), MPI_BYTE, tree.parent,
-                        tree.tag, comm_.get(), &request),
+    check_mpi(MPI_Irecv(piece->memory.get(), static_cast<int>(piece->size), MPI_BYTE, tree.parent, tree.tag,
+                        comm_.get(), &request),
               kWhat);
     requests_.push_back(request);
     operations_.push_back({piece, &tree, -1});
@@ -207,7 +205,7 @@ bool Flow::post_sends(Tree& tree) {
       const std::shared_ptr<Piece> piece = std::move(child.queue.front());
       child.queue.pop_front();
       MPI_Request request = MPI_REQUEST_NULL;
-      check_mpi(MPI_Issend(piece->memory.data(), piece->message_bytes(), MPI_BYTE, child.rank, tree.tag,
+      check_mpi(MPI_Issend(piece->memory.get(), piece->message_bytes(), MPI_BYTE, child.rank, tree.tag,
                            comm_.get(), &request),
                 kWhat);
       requests_.push_back(request);

@@ -23,7 +23,8 @@ struct StreamEnds {
   std::function<std::size_t(std::span<const std::byte> from)> consume = {};
 };
 
-/// Moves one stream of bytes, of a length not known before, from participant 0 to all others along a Route.
+/// Moves one stream of bytes, of a length not known before, from a source to all participants along their
+/// Routes.
 ///
 /// The stream is cut into numbered pieces, one MPI message each. A participant keeps `window` receives posted
 /// for each parent and passes each piece on to its children as soon as it is there, before it looks at it.
@@ -36,9 +37,8 @@ struct StreamEnds {
 /// i's tree can have taken the buffer that i needs; hence i moves on.
 class Flow {
  public:
-  /// `participants` are ranks of `comm`; this rank is participants[self].
-  Flow(const Comm& comm, std::vector<int> participants, int self, const DistributeOptions& options,
-       StreamEnds ends);
+  /// `route`: this rank's neighbours, as ranks of `comm`. With ends to produce it is the source.
+  Flow(const Comm& comm, const Route& route, const DistributeOptions& options, StreamEnds ends);
   Flow(const Flow&) = delete;
   Flow& operator=(const Flow&) = delete;
   /// Operations still in flight are given up (Request).
@@ -57,7 +57,7 @@ class Flow {
   struct Tree;
   struct Operation;
 
-  std::shared_ptr<Piece> free_piece(Tree& tree) const;
+  std::shared_ptr<Piece> free_piece(Tree& tree);
   void complete_operations();
   bool take_arrivals(Tree& tree);
   bool produce();
@@ -66,7 +66,6 @@ class Flow {
   bool post_sends(Tree& tree);
 
   const Comm& comm_;
-  std::vector<int> participants_;
   std::size_t piece_bytes_;
   std::size_t window_;
   StreamEnds ends_;

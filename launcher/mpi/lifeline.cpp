@@ -86,16 +86,20 @@ Fd listen_anywhere(int& port) {
 
 }  // namespace
 
-Lifeline::Lifeline(const Comm& world, const Waiter& waiter)
+Lifeline::Lifeline(const Comm& world, std::string_view node_key, const Waiter& waiter)
     : token_(random_token()), try_end_(Deadline::after(0s)), next_look_(try_end_) {
   const int ranks = world.size();
   int port = 0;
   if (ranks > 1) listener_ = listen_anywhere(port);
-  const std::string mine = token_ + " " + std::to_string(port) + " " + own_addresses();
-  const std::vector<std::string> all = all_gather(world, mine, waiter, "all ranks to tell their addresses");
+  const std::string mine =
+      std::string(node_key) + "\n" + token_ + " " + std::to_string(port) + " " + own_addresses();
+  const Neighbours said =
+      exchange_in_ring(world, mine, waiter, "the neighbouring ranks to tell their addresses");
   lines_[0].rank = (world.rank() + ranks - 1) % ranks;
   lines_[1].rank = (world.rank() + 1) % ranks;
-  std::istringstream next(all[static_cast<std::size_t>(lines_[1].rank)]);
+  lines_[0].node = said.before.substr(0, said.before.find('\n'));
+  lines_[1].node = said.after.substr(0, said.after.find('\n'));
+  std::istringstream next(said.after.substr(lines_[1].node.size()));
   next >> its_token_ >> its_port_;
   for (std::string address; next >> address;) addresses_.push_back(address);
   std::ranges::reverse(addresses_);  // taken from the back
@@ -164,14 +168,14 @@ bool Lifeline::watch(Line& line) {
   return was_there;
 }
 
-std::optional<int> Lifeline::lost() {
+std::optional<Lifeline::Lost> Lifeline::lost() {
   if (gone_ || !next_look_.passed()) return gone_;
   next_look_ = Deadline::after(kLookEvery);
   connect_next();
   take_visitor();
   greet_visitors();
   for (Line& line : lines_) {
-    if (watch(line)) gone_ = line.rank;
+    if (watch(line)) gone_ = Lost{line.rank, line.node};
   }
   // It goes out once the connection stands; an early send fails with EAGAIN.
   if (lines_[1].socket && !token_sent_) {

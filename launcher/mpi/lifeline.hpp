@@ -7,6 +7,7 @@
 #include <array>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 namespace vmi {
@@ -20,11 +21,16 @@ namespace vmi {
 /// firewall), its two ranks do without.
 class Lifeline {
  public:
-  /// Collective. Connections are made later, by lost().
-  Lifeline(const Comm& world, const Waiter& waiter);
+  struct Lost {
+    int rank = -1;
+    std::string node;  ///< its node's key
+  };
 
-  /// The rank of a neighbour that is gone, from then on. Cheap; for every pump().
-  std::optional<int> lost();
+  /// Collective. Connections are made later, by lost().
+  Lifeline(const Comm& world, std::string_view node_key, const Waiter& waiter);
+
+  /// A neighbour that is gone, from then on. Cheap; for every pump().
+  std::optional<Lost> lost();
 
   /// Says that this rank ends in order, so that its neighbours do not miss it.
   void close();
@@ -36,6 +42,7 @@ class Lifeline {
   /// A connection to the rank before or after this one.
   struct Line {
     int rank = -1;
+    std::string node;
     Fd socket;
     bool greeted = false;  ///< the other side has said who it is
     bool ended = false;    ///< it has said that it ends, or there will be no connection
@@ -55,7 +62,7 @@ class Lifeline {
   std::string its_token_;
   bool token_sent_ = false;
   int its_port_ = 0;
-  std::optional<int> gone_;
+  std::optional<Lost> gone_;
   Deadline try_end_;
   Deadline next_look_;
 };

@@ -5,7 +5,9 @@
 #include "launcher/mpi/collective.hpp"
 #include "launcher/mpi/watchdog.hpp"
 
+#include <algorithm>
 #include <cstdlib>
+#include <cstring>
 #include <map>
 
 namespace vmi {
@@ -16,6 +18,14 @@ std::string own_node_key() {
     if (const char* key = std::getenv(name); key != nullptr && *key != '\0') return key;
   }
   return host_name();
+}
+
+/// Rank 0's numbers, on every rank.
+void tell_numbers(const Comm& world, std::vector<int>& numbers, const Waiter& waiter, std::string_view what) {
+  std::string bytes(reinterpret_cast<const char*>(numbers.data()), numbers.size() * sizeof(int));
+  broadcast(world, bytes, 0, waiter, what);
+  numbers.resize(bytes.size() / sizeof(int));
+  std::memcpy(numbers.data(), bytes.data(), bytes.size());
 }
 
 }  // namespace
@@ -46,13 +56,14 @@ NodeLayout group_by_node(const Comm& world, const Waiter& waiter) {
   layout.node_key = own_node_key();
 
   std::map<std::string, int> numbers;
-  for (const std::string& key : all_gather(world, layout.node_key, waiter, kWhat)) {
+  for (const std::string& key : gather(world, layout.node_key, 0, waiter, kWhat)) {
     const auto [entry, is_new] = numbers.try_emplace(key, static_cast<int>(layout.node_keys.size()));
     if (is_new) layout.node_keys.push_back(key);
     layout.node_of_rank.push_back(entry->second);
   }
-  layout.node = numbers.at(layout.node_key);
-  layout.nodes = static_cast<int>(layout.node_keys.size());
+  tell_numbers(world, layout.node_of_rank, waiter, kWhat);
+  layout.node = layout.node_of_rank[static_cast<std::size_t>(layout.rank)];
+  layout.nodes = *std::ranges::max_element(layout.node_of_rank) + 1;
 
   layout.node_comm = split(world, layout.node, layout.rank, waiter, kWhat);
   layout.leader = layout.node_comm.rank() == 0;

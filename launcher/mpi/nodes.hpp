@@ -21,7 +21,7 @@ struct NodeLayout {
   std::string hostname;
   std::string node_key;           ///< $VMILAUNCH_NODE_KEY, else Slurm's name of the node, else the host's
   std::vector<int> node_of_rank;  ///< the node of every rank
-  std::vector<std::string> node_keys;  ///< of every node
+  std::vector<std::string> node_keys;  ///< of every node, on rank 0; elsewhere empty
 };
 
 /// Groups the ranks of `world` by node. Collective.

@@ -51,6 +51,25 @@ TEST_CASE("strings of different lengths are gathered in rank order") {
   }
 }
 
+TEST_CASE("every rank hears every rank's flag") {
+  const int ranks = session().ranks();
+  const Comm comm = fresh_comm();
+  std::string expected;
+  for (int rank = 0; rank < ranks; ++rank) expected.push_back(static_cast<char>(rank % 3 == 1 ? 1 : 0));
+  CHECK(all_gather_flags(comm, comm.rank() % 3 == 1, waiter(), "the flags") == expected);
+}
+
+TEST_CASE("neighbours in a ring tell each other") {
+  const int ranks = session().ranks();
+  const Comm comm = fresh_comm();
+  const auto text_of = [&](int rank) {
+    return std::string(static_cast<std::size_t>(rank) * 40'000, 'a') + std::to_string(rank);
+  };
+  const Neighbours neighbours = exchange_in_ring(comm, text_of(comm.rank()), waiter(), "the neighbours");
+  CHECK(neighbours.before == text_of((comm.rank() + ranks - 1) % ranks));
+  CHECK(neighbours.after == text_of((comm.rank() + 1) % ranks));
+}
+
 TEST_CASE("a wait that lasts too long says what it waited for") {
   const Comm comm = fresh_comm();
   if (comm.size() == 1) return;
@@ -116,6 +135,8 @@ TEST_CASE("ranks are grouped by their node keys") {
   CHECK(layout.leader == (rank < 2));
   CHECK(layout.node_comm.size() == (ranks + 1 - rank % 2) / 2);
   CHECK(layout.node_of_rank[static_cast<std::size_t>(ranks - 1)] == (ranks - 1) % 2);
+  CHECK(layout.node_keys.size() == (rank == 0 ? static_cast<std::size_t>(layout.nodes) : 0));
+  if (rank == 0) CHECK(layout.node_keys.front() == "even");
   CHECK(static_cast<bool>(layout.leaders) == layout.leader);
   if (layout.leader) CHECK(layout.leaders.rank() == layout.node);
 }
@@ -130,7 +151,7 @@ TEST_CASE("clocks of one machine are found equal within the error bound") {
 }
 
 TEST_CASE("ranks that end in order are not missed") {
-  Lifeline lifeline(session().world(), waiter());
+  Lifeline lifeline(session().world(), "node", waiter());
   const bool alone = session().ranks() == 1;
   wait_until([&] { return !lifeline.lost() && (alone || lifeline.complete()); }, waiter(),
              [] { return "the neighbours"; });
@@ -145,7 +166,8 @@ TEST_CASE("ranks that end in order are not missed") {
 }
 
 TEST_CASE("a rank that is gone is noticed by both neighbours") {
-  auto lifeline = std::make_unique<Lifeline>(session().world(), waiter());
+  auto lifeline =
+      std::make_unique<Lifeline>(session().world(), "node of " + std::to_string(session().rank()), waiter());
   const int ranks = session().ranks();
   wait_until([&] { return !lifeline->lost() && (ranks == 1 || lifeline->complete()); }, waiter(),
              [] { return "the neighbours"; });
@@ -154,7 +176,10 @@ TEST_CASE("a rank that is gone is noticed by both neighbours") {
   if (session().rank() == gone) {
     lifeline.reset();  // its connections close as a killed process's do
   } else if (const int apart = gone - session().rank(); apart == 1 || apart == ranks - 1) {
-    wait_until([&] { return lifeline->lost() == gone; }, waiter(), [] { return "the loss to be noticed"; });
+    wait_until([&] { return lifeline->lost().has_value(); }, waiter(),
+               [] { return "the loss to be noticed"; });
+    CHECK(lifeline->lost()->rank == gone);
+    CHECK(lifeline->lost()->node == "node of " + std::to_string(gone));
   }
   barrier(session().world(), waiter(), "both neighbours to notice");
 }
