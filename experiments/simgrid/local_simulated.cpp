@@ -3,6 +3,7 @@
 // without threads (which SimGrid's clock does not know), and with time that is modelled. The stream has the
 // same records; when messages carry no contents, only their number of bytes counts.
 #include "experiments/simgrid/model.hpp"
+#include "experiments/simgrid/seam.hpp"
 #include "experiments/simgrid/stages.hpp"
 #include "launcher/mpi/agree.hpp"
 #include "launcher/mpi/chunk_sink.hpp"
@@ -10,8 +11,6 @@
 #include "launcher/mpi/watchdog.hpp"
 
 #include <algorithm>
-
-#include <simgrid/s4u.hpp>
 
 namespace vmi {
 
@@ -61,7 +60,7 @@ Outgoing make_cache(const StageOptions& options) {
 }
 
 void letter_taken() {
-  simgrid::s4u::this_actor::sleep_for(g_model.letter_s);
+  pause(g_model.letter_s);
 }
 
 Target::Target(fs::path path, const Payload&) : path_(std::move(path)) {
@@ -151,7 +150,7 @@ void ChunkSink::take(const Record& record) {
 
 /// Only the last chunk's work delays anybody: the others' is done while the next arrive.
 std::optional<Error> ChunkSink::failure() const {
-  simgrid::s4u::this_actor::sleep_for(g_model.chunk_s);
+  pause(g_model.chunk_s);
   if (!failure_ && done_bytes_ != payload_.size)
     return Error(ExitStatus::environment,
                  "the data of '" + payload_.name + "' from " + sender_ + " ended early");

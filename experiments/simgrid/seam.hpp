@@ -1,6 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <cstddef>
+#include <memory>
+#include <vector>
+
+#include <mpi.h>
+
 namespace vmi {
 
 /// Lets a rank's simulated time pass until one of its MPI operations is complete, or for `seconds` when it
@@ -11,7 +17,28 @@ namespace vmi {
 /// average (launcher/mpi/pace.hpp: a third of the time since something moved, 1 ms at the most).
 void nap(double seconds);
 
+/// Lets a rank's simulated time pass.
+void pause(double seconds);
+
 /// Prepares for that many ranks.
 void prepare_seam(int ranks);
+
+/// A communicator as one rank sees it; the members are one list for all of its ranks.
+struct Group {
+  std::shared_ptr<const std::vector<int>> members;  ///< their numbers among all ranks
+  int rank = 0;
+  int context = 0;  ///< whose messages are its own
+  mutable int splits = 0;
+
+  int size() const { return static_cast<int>(members->size()); }
+};
+
+const Group& group_of(MPI_Comm comm);
+
+// What the collectives (seam_collectives.cpp) are made of. `peer` is a rank of the group.
+
+/// Goes at once; the bytes are copied.
+void send(const Group& group, const void* memory, std::size_t bytes, int peer);
+void receive(const Group& group, void* memory, std::size_t bytes, int peer);
 
 }  // namespace vmi

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// The stages of a launch on many simulated nodes: a star of links around a switch, one rank each, SMPI's MPI.
+// The stages of a launch on many simulated nodes: a star of links around a switch, one rank each.
 #include "cachegen/support/options.hpp"
 #include "experiments/simgrid/model.hpp"
 #include "experiments/simgrid/seam.hpp"
@@ -26,6 +26,7 @@ OptionTable option_table() {
       .add({"latency", 0, "US", "25", "of a link, microseconds; a message passes two"})
       .add({"backbone", 0, "MBIT", "0", "what the switch carries in all, Mbit/s; 0: whatever comes"})
       .add({"connect", 0, "US", "500", "to open the connection between two nodes, microseconds"})
+      .add({"message", 0, "US", "5", "for a node's MPI to take a message, microseconds"})
       .add({"letter", 0, "US", "20", "for rank 0 to read and keep one letter, microseconds"})
       .add({"contents",
             0,
@@ -40,34 +41,16 @@ OptionTable option_table() {
 
 void set_up_simgrid() {
   xbt_log_control_set("root.thres:warning");
-  for (const char* setting :
-       {"network/model:SMPI", "network/TCP-gamma:0", "network/crosstraffic:no", "network/weight-S:0",
-        "network/bandwidth-factor:1", "network/latency-factor:1", "smpi/bw-factor:0:1",
-        "smpi/lat-factor:0:1;8193:0", "smpi/simulate-computation:no", "smpi/host-speed:1Gf",
-        "smpi/errors-are-fatal:no", "smpi/test:0", "smpi/iprobe:0", "smpi/wtime:0", "smpi/init:0",
-        "smpi/list-leaks:-1", "contexts/stack-size:256", "contexts/guard-size:0"}) {
+  for (const char* setting : {"contexts/stack-size:256", "contexts/guard-size:0"})
     s4u::Engine::set_config(setting);
-  }
 }
 
+/// The hosts are only where actors are; links are network.hpp's.
 std::vector<s4u::Host*> build_platform(int nodes) {
-  s4u::NetZone* zone = s4u::create_star_zone("cluster");
-  s4u::Link* backbone = nullptr;
-  if (g_model.backbone > 0) {
-    backbone = zone->create_link("backbone", g_model.backbone);
-    backbone->set_latency(0)->seal();
-  }
+  s4u::NetZone* zone = s4u::create_empty_zone("cluster");
   std::vector<s4u::Host*> hosts;
-  for (int node = 0; node < nodes; ++node) {
-    const std::string name = "node" + std::to_string(node);
-    s4u::Host* host = zone->create_host(name, 1e9);
-    s4u::SplitDuplexLink* link = zone->create_split_duplex_link(name + "-link", g_model.rate);
-    link->set_latency(g_model.latency_s)->seal();
-    std::vector<s4u::LinkInRoute> route{{link, s4u::LinkInRoute::Direction::UP}};
-    if (backbone != nullptr) route.emplace_back(backbone);
-    zone->add_route(host->get_netpoint(), nullptr, nullptr, nullptr, route, true);
-    hosts.push_back(host);
-  }
+  for (int node = 0; node < nodes; ++node)
+    hosts.push_back(zone->create_host("node" + std::to_string(node), 1e9));
   zone->seal();
   return hosts;
 }
@@ -101,6 +84,7 @@ int simulate(int argc, char** argv) {
   g_model.backbone = real_number(options, "backbone") * 1e6 / 8;
   g_model.latency_s = real_number(options, "latency") * 1e-6;
   g_model.connect_s = real_number(options, "connect") * 1e-6;
+  g_model.message_s = real_number(options, "message") * 1e-6;
   g_model.letter_s = real_number(options, "letter") * 1e-6;
   g_model.contents = options.text("contents") == "checked";
   g_model.damaged_at = static_cast<int>(options.number("damage", -1, 100'000));
@@ -110,18 +94,13 @@ int simulate(int argc, char** argv) {
   s4u::Engine engine(&one, argv);
   set_up_simgrid();
   const std::vector<s4u::Host*> hosts = build_platform(nodes);
-  SMPI_init();
-  SMPI_app_instance_register("launch", nullptr, nodes);
   prepare_seam(nodes);
   Outcome outcome;
   for (int rank = 0; rank < nodes; ++rank) {
     auto actor = s4u::Actor::init("rank" + std::to_string(rank), hosts[static_cast<std::size_t>(rank)]);
-    actor->set_property("instance_id", "launch");
-    actor->set_property("rank", std::to_string(rank));
     actor->start([&] { run_rank(stages, outcome); });
   }
   engine.run();
-  SMPI_finalize();
   if (outcome.failures > 0) {
     std::fprintf(stderr, "launch_simulation: %d of %d ranks failed\n", outcome.failures, nodes);
     return static_cast<int>(ExitStatus::environment);

@@ -11,11 +11,11 @@ NODES, SIZE = 64, 2**20 + 1000  # several chunks, the last one short
 
 
 class Simulation(LaunchCase):
-    def simulate(self, *options, expect=0):
-        return self.run_command([BIN / "launch_simulation", "--nodes", str(NODES), "--size", str(SIZE), *options], expect=expect)
+    def simulate(self, *options, nodes=NODES, size=SIZE, expect=0):
+        return self.run_command([BIN / "launch_simulation", "--nodes", nodes, "--size", size, *options], expect=expect)
 
-    def found(self, *options):
-        out = self.simulate(*options)
+    def found(self, *options, **more):
+        out = self.simulate(*options, **more)
         return json.loads(out[out.index("{"):])
 
     def test_every_node_gets_every_byte_and_rank_0_every_letter(self):
@@ -41,9 +41,25 @@ class Simulation(LaunchCase):
     def test_twice_the_rate_makes_it_faster(self):
         self.assertLess(self.found("--rate", "200")["seconds"]["distribute"], self.found("--rate", "100")["seconds"]["distribute"])
 
+    def test_no_link_carries_more_than_its_rate_and_the_data_s_path_keeps_it_busy(self):
+        size, rate = 16 * 2**20, 1000
+        found = self.found("--rate", str(rate), "--contents", "none", size=size)
+        limit = size * 8e-6 / rate  # of the model; not of this machine's clock
+        self.assertGreater(found["seconds"]["distribute"], limit)
+        self.assertLess(found["seconds"]["distribute"], 1.15 * limit)
+
+    def test_a_switch_that_carries_less_than_its_links_bounds_them_all(self):
+        size, backbone = 2**20, 4000
+        found = self.found("--backbone", str(backbone), "--contents", "none", size=size)
+        self.assertGreater(found["seconds"]["distribute"], (NODES - 1) * size * 8e-6 / backbone)
+
+    def test_two_thousand_nodes_fit_and_rank_0_hears_them_all(self):
+        found = self.found("--contents", "none", nodes=2000, size=2**18)
+        self.assertEqual((found["nodes"], found["letters"]), (2000, 5 * 2000))
+
     def test_bad_options_are_refused_by_name(self):
         self.assertIn("--rate", self.simulate("--rate", "fast", expect=2))
-        self.assertIn("--nodes", self.simulate("--nodes", "0", expect=2))
+        self.assertIn("--nodes", self.simulate(nodes=0, expect=2))
 
 
 if __name__ == "__main__":
