@@ -5,22 +5,23 @@ launch_stages (experiments/simgrid) does in the box what a launch does between i
 with the box's links, to see how far it is off, and then with more nodes than one machine holds. Creating and booting VMs
 are waits, taken from the records that one-image left, if any.
 """
+import functools
 import json
+import os
 import subprocess
 import time
 
 import h5py
 import pandas
 
-from .box import BIN, Box, CpuMeter, ExperimentError, say
+from .box import BIN, Box, CpuMeter, ExperimentError, beside, say
 
 MIB = 2**20
 # In the box: (nodes, Mbit/s, bytes). Simulated: (nodes, Mbit/s, bytes, scheme).
 QUICK = [(8, 100, 4 * MIB)], [(nodes, 1000, 2 * MIB, scheme) for nodes in (64, 128) for scheme in ("automatic", "chain")]
 FULL = ([(8, 200, 64 * MIB), (16, 100, 32 * MIB), (32, 50, 16 * MIB), (64, 50, 16 * MIB)],
-        [(nodes, rate, 44 * MIB, "automatic") for rate in (1000, 10000) for nodes in (64, 256, 1024, 4096)]
-        + [(nodes, 1000, 44 * MIB, "chain") for nodes in (64, 256, 1024)]
-        + [(nodes, 1000, 1 * MIB, "automatic") for nodes in (64, 256, 1024, 4096, 16384)])
+        [(nodes, rate, size * MIB, "automatic") for rate in (1000, 10000) for size in (44, 78) for nodes in (64, 256, 1024, 4096, 16384)]
+        + [(nodes, 1000, 44 * MIB, "chain") for nodes in (64, 256, 1024)])
 TCP_SHARE = 0.9415  # of a link's rate is payload: 1448 bytes of a frame that takes 1538
 RANK_MBIT = 7200  # that one rank moves over TCP, however fast its link is (docs/adr/0003-distribution.md)
 BOX_LATENCY_US, LATENCY_US = 40, 25  # of a link
@@ -42,10 +43,11 @@ def run(results, folder, full):
         if rows and not results.has(kind="simulated box", **point):
             mbit = sorted(row["link_mbit"] for row in rows)[len(rows) // 2]
             simulate(results, "simulated box", point, mbit, BOX_LATENCY_US, words)
-    for nodes, rate, size, scheme in simulated:
-        point = {"nodes": nodes, "rate_mbit": rate, "size_bytes": size, "scheme": scheme}
-        if not results.has(kind="simulated", **point):
-            simulate(results, "simulated", point, min(rate * TCP_SHARE, RANK_MBIT), LATENCY_US, words)
+    points = [{"nodes": nodes, "rate_mbit": rate, "size_bytes": size, "scheme": scheme} for nodes, rate, size, scheme in simulated]
+    points.sort(key=lambda point: -point["nodes"] * point["size_bytes"])  # the longest first, so that none ends alone
+    beside(os.cpu_count(), [
+        functools.partial(simulate, results, "simulated", point, min(point["rate_mbit"] * TCP_SHARE, RANK_MBIT), LATENCY_US, words)
+        for point in points if not results.has(kind="simulated", **point)])
 
 
 def measure(results, folder, point, repeats, words):
@@ -65,7 +67,7 @@ def measure(results, folder, point, repeats, words):
 
 
 def simulate(results, kind, point, mbit, latency, words):
-    command = [BIN / "launch_simulation", "--nodes", point["nodes"], "--rate", f"{mbit:.1f}", "--latency", latency, "--size", point["size_bytes"],
+    command = ["nice", "-n", 19, BIN / "launch_simulation", "--nodes", point["nodes"], "--rate", f"{mbit:.1f}", "--latency", latency, "--size", point["size_bytes"],
                "--scheme", point["scheme"], "--contents", "checked" if point["nodes"] <= 64 else "none", *words]
     begin = time.time()
     with CpuMeter() as meter:
