@@ -69,7 +69,7 @@ void Launch::wait_ready() {
   if (desk_) desk_->phase("ready", "waiting for " + options_.ready.to_text());
   // The supervisor fails a VM that is late; the minute is for its word to come through.
   const auto longest = options_.timeout + 60s;
-  wait_until([&] { return rank_.vms().all_decided(); }, rank_.waiter(longest),
+  wait_until([&] { return rank_.vms().all_decided(); }, rank_.supervisor_waiter(longest),
              [] { return "VMs to get ready"; });
   barrier(rank_.world(), rank_.waiter(longest), "all ranks' VMs to get ready");
   if (desk_) desk_->end_phase();
@@ -79,7 +79,8 @@ void Launch::hold() {
   if (desk_) desk_->phase("hold", "holding the VMs until a signal or the end of the job");
   rank_.end_before(std::nullopt);  // here it is the ordinary end
   const Deadline end = job_end_.value_or(Deadline::after(kMonth));
-  wait_until([&] { return end.passed(); }, rank_.waiter(end.left() + 60s), [] { return "the job's end"; });
+  wait_until([&] { return end.passed(); }, rank_.supervisor_waiter(end.left() + 60s),
+             [] { return "the job's end"; });
 }
 
 void Launch::run_command() {
@@ -94,7 +95,7 @@ void Launch::run_command() {
       write_text_atomically(hosts, hosts_text(desk_->fleet(), rank_.layout()));
       rank_.call(RunCommand{*options_.command, {{"VMILAUNCH_HOSTS", hosts.string()}}}, kSmallStep,
                  "the command to start");
-      wait_until([&] { return rank_.command_status().has_value(); }, rank_.waiter(kMonth),
+      wait_until([&] { return rank_.command_status().has_value(); }, rank_.supervisor_waiter(kMonth),
                  [] { return "the command to end"; });
     });
     // A command that is still there when the launch ends early is told so; the supervisor ends it with the

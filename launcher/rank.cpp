@@ -34,6 +34,12 @@ Waiter Rank::waiter(Deadline::Clock::duration duration) {
   return {Deadline::after(duration), [this] { pump(); }, supervisor_.fd()};
 }
 
+Waiter Rank::supervisor_waiter(Deadline::Clock::duration duration) {
+  Waiter result = waiter(duration);
+  result.woken = true;
+  return result;
+}
+
 void Rank::check_signals() {
   const int signal = pending_signal();
   if (signal == 0) return;
@@ -101,7 +107,7 @@ void Rank::pump() {
 }
 
 Reply Rank::await(std::uint64_t id, Deadline::Clock::duration duration, const std::string& what) {
-  wait_until([&] { return replies_.contains(id); }, waiter(duration),
+  wait_until([&] { return replies_.contains(id); }, supervisor_waiter(duration),
              [&] { return "the supervisor: " + what; });
   const Reply reply = replies_.extract(id).mapped();
   return reply.checked();

@@ -49,6 +49,8 @@ class Rank {
 
   /// A waiter that pumps, with a deadline from now.
   Waiter waiter(Deadline::Clock::duration duration);
+  /// The same, to wait for what only this rank's supervisor says.
+  Waiter supervisor_waiter(Deadline::Clock::duration duration);
   void pump();
 
   /// Sends a request to this rank's supervisor; await() gives its reply, pumping meanwhile.

@@ -10,19 +10,25 @@
 
 namespace vmi {
 
+using namespace std::chrono_literals;
+using std::chrono::microseconds;
+
 Waiter Waiter::within(Deadline::Clock::duration duration) const {
-  return {deadline.sooner_of(Deadline::after(duration)), pump, wake_fd};
+  return {deadline.sooner_of(Deadline::after(duration)), pump, wake_fd, woken};
 }
 
 void Napper::nap(int wake_fd) {
   constexpr int kYields = 20;
-  constexpr auto kShortest = std::chrono::microseconds(20);
+  constexpr auto kShortest = 20us;
+  constexpr microseconds kLongest = 20ms;
   if (naps_++ < kYields) {
     sched_yield();
     return;
   }
+  const auto waited = std::chrono::duration_cast<microseconds>(Clock::now() - begin_);
+  const microseconds longest = woken_ ? kLongest : std::clamp<microseconds>(waited / 200, 2ms, kLongest);
   const int doublings = std::min((naps_ - kYields) / 8, 16);
-  sleep_for(std::min(kShortest * (1 << doublings), longest_), wake_fd);
+  sleep_for(std::min<microseconds>(kShortest * (1 << doublings), longest), wake_fd);
 }
 
 void sleep_for(std::chrono::microseconds time, int wake_fd) {
@@ -33,7 +39,7 @@ void sleep_for(std::chrono::microseconds time, int wake_fd) {
 
 void wait_until(const std::function<bool()>& done, const Waiter& waiter,
                 const std::function<std::string()>& what) {
-  Napper napper;
+  Napper napper(waiter.woken);
   while (!done()) {
     if (waiter.pump) waiter.pump();
     if (waiter.deadline.passed()) throw Error(ExitStatus::timed_out, "timed out waiting for " + what());

@@ -17,6 +17,8 @@ struct Waiter {
   Deadline deadline;
   std::function<void()> pump = {};  ///< called between tests; must not wait for MPI itself
   int wake_fd = -1;                 ///< a nap ends early when this descriptor becomes readable
+  /// What is waited for comes by wake_fd: naps need not be short to notice it.
+  bool woken = false;
 
   /// The same waiter with a deadline of `duration` from now, or its own if that is sooner.
   Waiter within(Deadline::Clock::duration duration) const;
@@ -25,18 +27,20 @@ struct Waiter {
 /// Sleeps, less when `wake_fd` (if not -1) becomes readable.
 void sleep_for(std::chrono::microseconds time, int wake_fd);
 
-/// Naps between two tests: first yields the processor, then sleeps longer and longer, up to `longest`.
-/// Polling ranks may outnumber the cores, so that a rank that spins takes the time of the one it waits for.
+/// Naps between two tests: first yields the processor, then sleeps longer and longer, up to 2 ms or a two
+/// hundredth of the time waited, and never more than 20 ms; when `woken`, up to these at once. Polling ranks
+/// may outnumber the cores: 64 that looked every 2 ms took a quarter of two processors from the VMs they
+/// waited for.
 class Napper {
  public:
-  explicit Napper(std::chrono::microseconds longest = std::chrono::milliseconds(2)) : longest_(longest) {}
-  /// Something happened: the next nap is short again.
-  void reset() { naps_ = 0; }
+  explicit Napper(bool woken = false) : woken_(woken) {}
   void nap(int wake_fd = -1);
 
  private:
-  std::chrono::microseconds longest_;
+  using Clock = std::chrono::steady_clock;
+  bool woken_;
   int naps_ = 0;
+  Clock::time_point begin_ = Clock::now();
 };
 
 /// Waits until `done` returns true. Throws Error(timed_out, "timed out waiting for WHAT").
