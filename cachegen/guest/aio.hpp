@@ -17,8 +17,8 @@ Aio parse_aio(std::string_view text);
 std::string io_uring_problem();
 
 /// automatic becomes io_uring where the kernel offers it and QEMU is known to have it (the cache-enabled one
-/// is always built with it), else threads. With it a replayed boot from a cache in memory took two thirds of
-/// the processor time. An explicit io_uring needs the kernel alone, else Error(environment) with `problem`.
+/// is always built with it), else threads. An explicit io_uring needs the kernel alone, else
+/// Error(environment) with `problem`.
 Aio resolve_aio(Aio wanted, const QemuFacts& qemu, const std::string& problem);
 
 }  // namespace vmi

@@ -6,6 +6,7 @@
 #include "cachegen/guest/image_node.hpp"
 
 #include <cerrno>
+#include <utility>
 
 #include <fcntl.h>
 
@@ -40,14 +41,22 @@ void add_base(const ChainSpec& chain, std::vector<json>& nodes) {
 }
 
 void add_cache(const ChainSpec& chain, std::vector<json>& nodes) {
-  const std::string file_name = std::string(kCacheNode) + "-file";
+  std::string file_name = std::string(kCacheNode) + "-file";
   json file = image_node(chain.cache_path);
-  if (file["driver"] == "file") file = file_node(chain.cache_path, file_name, chain.aio, chain.lock_cache);
+  const bool is_file = file["driver"] == "file";
+  if (is_file) file = file_node(chain.cache_path, file_name, chain.aio, chain.lock_cache);
   file["node-name"] = file_name;
   file["read-only"] = !chain.cache_writable;
   // A cache that fills is kept only after a clean end; syncing it while it fills would hold up its reads.
   if (chain.cache_writable) file["cache"] = {{"no-flush", true}};
   nodes.push_back(std::move(file));
+  if (is_file && chain.page_cache && !chain.cache_writable) {
+    const std::string pages_name = std::string(kCacheNode) + "-pages";
+    nodes.push_back({{"driver", "vmipagecache"},
+                     {"node-name", pages_name},
+                     {"read-only", true},
+                     {"file", std::exchange(file_name, pages_name)}});
+  }
   nodes.push_back({{"driver", "qcow2"},
                    {"node-name", kCacheNode},
                    {"read-only", !chain.cache_writable},

@@ -23,12 +23,16 @@ struct ChainSpec {
   std::string image_format;       ///< "raw", "qcow2", ...; as `qemu-img info` names it
   Driver driver = Driver::qcow2;  ///< resolved, never automatic, when there is a cache
   Aio aio = Aio::threads;         ///< of overlay and cache, which lie on the node; resolved, never automatic
+  /// Reads of a cache file that is not written are copied from the page cache where they are there, by QEMU's
+  /// vmipagecache.
+  bool page_cache = false;
   /// QEMU's image locks on the cache and the base. Off where the file system has none; see can_lock().
   bool lock_cache = true;
   bool lock_base = true;
 };
 
-/// Node names in the graph. Each stands above a "<name>-file" node.
+/// Node names in the graph. Each stands above a "<name>-file" node (ChainSpec::page_cache: with
+/// "<name>-pages" between them).
 inline constexpr const char* kOverlayNode = "overlay";
 inline constexpr const char* kCacheNode = "cache";
 inline constexpr const char* kBaseNode = "base";

@@ -47,6 +47,13 @@ void check_readable(const std::string& path, std::string_view what) {
   throw_errno(ExitStatus::usage, "cannot read the " + std::string(what) + " '" + path + "'");
 }
 
+/// 0: a QEMU without our drivers.
+int version_of_drivers(const std::string& qemu_version) {
+  constexpr std::string_view kMark = "vmicache-";
+  const std::size_t at = qemu_version.find(kMark);
+  return at == std::string::npos ? 0 : std::atoi(qemu_version.c_str() + at + kMark.size());
+}
+
 }  // namespace
 
 std::string to_text(Accel accel) {
@@ -144,9 +151,11 @@ QemuFacts probe_qemu(const std::string& qemu, Deadline deadline) {
                                              out.substr(0, out.find('\n')) + "'");
   }
   const std::string version = out.substr(kPrefix.size(), out.find('\n') - kPrefix.size());
+  const int drivers = version_of_drivers(version);
   return {.path = fs::absolute(*path),
           .version = version,
-          .has_vmicache = version.find("vmicache") != std::string::npos};
+          .has_vmicache = drivers > 0,
+          .has_vmipagecache = drivers >= 2};
 }
 
 }  // namespace vmi

@@ -67,6 +67,8 @@ struct QemuFacts {
   /// The cache-enabled driver is built in. Such a QEMU says so in its version
   /// (--with-pkgversion=vmicache...).
   bool has_vmicache = false;
+  /// Beside it the driver vmipagecache (from vmicache-2 on).
+  bool has_vmipagecache = false;
 };
 /// Runs `qemu --version`. Throws Error(environment) when it is missing or is no QEMU system emulator.
 QemuFacts probe_qemu(const std::string& qemu, Deadline deadline);

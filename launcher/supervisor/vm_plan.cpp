@@ -12,6 +12,7 @@ namespace {
 constexpr auto kQemuProbeTime = std::chrono::seconds(20);
 
 ChainSpec chain_of(const VmSpec& spec, const VmPlan& plan, const QemuFacts& qemu, HostFacts& facts) {
+  const Aio aio = parse_aio(spec.aio);
   return {.overlay = plan.overlay,
           .cache_path = spec.cache,
           .cache_writable = spec.cache_writable,
@@ -19,7 +20,8 @@ ChainSpec chain_of(const VmSpec& spec, const VmPlan& plan, const QemuFacts& qemu
           .image_url = spec.image_url,
           .image_format = spec.image_format,
           .driver = resolve_driver(parse_driver(spec.driver), qemu, spec.cache_writable),
-          .aio = facts.aio(parse_aio(spec.aio), qemu),
+          .aio = facts.aio(aio, qemu),
+          .page_cache = aio == Aio::automatic && qemu.has_vmipagecache,
           .lock_cache = spec.cache.empty() || facts.can_lock(spec.cache),
           .lock_base = facts.can_lock(spec.image_url)};
 }

@@ -56,6 +56,26 @@ TEST_CASE("files of the node are read as asked, the base by threads") {
   CHECK_FALSE(node(nodes, "base-file").contains("aio"));
 }
 
+TEST_CASE("a cache file that is not written is read from the page cache") {
+  ChainSpec chain = chain_with_cache();
+  chain.page_cache = true;
+  const auto nodes = blockdev_chain(chain);
+  CHECK(node(nodes, "cache")["file"] == "cache-pages");
+  CHECK(node(nodes, "cache-pages")["driver"] == "vmipagecache");
+  CHECK(node(nodes, "cache-pages")["file"] == "cache-file");
+  CHECK(node(nodes, "cache-pages")["read-only"] == true);
+  CHECK(node(nodes, "overlay")["file"] == "overlay-file");
+
+  chain.cache_path = "nbd://storage/cache";
+  CHECK(node(blockdev_chain(chain), "cache")["file"] == "cache-file");
+  chain = chain_with_cache();
+  chain.page_cache = true;
+  chain.driver = Driver::vmicache;
+  chain.cache_writable = true;
+  chain.quota = MiB;
+  CHECK(node(blockdev_chain(chain), "cache")["file"] == "cache-file");
+}
+
 TEST_CASE("io_uring is chosen where both QEMU and the kernel are known to have it") {
   const QemuFacts stock{.path = "/usr/bin/q", .version = "7.2"};
   const QemuFacts ours{.path = "/opt/q", .version = "7.2 (vmicache)", .has_vmicache = true};
