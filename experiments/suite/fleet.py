@@ -6,7 +6,9 @@ import time
 import h5py
 import pandas
 
-from .box import BIN, CpuMeter, ExperimentError, qemu
+from .box import BIN, CpuMeter, ExperimentError, qemu, touch_memory
+
+MEMORY_OF_A_VM = 64 * 2**20  # and of its rank and supervisor, generously
 
 
 def launch(box, boot, nodes, options, record, think=1.0, backend="qemu", vms=None, timeout=None, notes=None, local=False):
@@ -20,6 +22,7 @@ def launch(box, boot, nodes, options, record, think=1.0, backend="qemu", vms=Non
              "--backend", backend, *replay_options(boot, think), "--timeout", f"{timeout:.0f}s", "--output", record]
     for key, value in {"link": box.rate, "trace": boot.name, "think": think, "started_by": box.started_by, **(notes or {})}.items():
         words += ["--note", f"{key}={value}"]
+    touch_memory((vms or nodes) * (boot.cache.stat().st_size + MEMORY_OF_A_VM))
     served = box.served_bytes()
     begin = time.time()
     with CpuMeter() as meter:
