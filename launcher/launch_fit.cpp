@@ -1,14 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 // Whether what a Launch is about to start fits into what each node's allocation gives. Asked before anything
 // is profiled or sent, and once more when the caches' sizes are known.
+#include "cachegen/support/folder.hpp"
 #include "launcher/desk.hpp"
 #include "launcher/launch.hpp"
 #include "launcher/mpi/collective.hpp"
 
 #include <algorithm>
-
-#include <linux/magic.h>
-#include <sys/vfs.h>
 
 namespace vmi {
 namespace {
@@ -17,11 +15,6 @@ using namespace std::chrono_literals;
 
 constexpr auto kSmallStep = 120s;
 constexpr std::size_t kMostNamed = 8;  // nodes in one message
-
-bool is_in_memory(const fs::path& folder) {
-  struct statfs info {};
-  return statfs(folder.c_str(), &info) == 0 && (info.f_type == TMPFS_MAGIC || info.f_type == RAMFS_MAGIC);
-}
 
 /// The problems of one kind, a line each; empty: none.
 std::string problems(const std::vector<NodeFit>& fits, std::string NodeFit::*kind) {

@@ -16,11 +16,11 @@ namespace vmi {
 /// docs/adr/0007-node-pool.md.
 ///
 /// Below --node-dir, in a folder `cache` of that user alone, lie whole files: DIGEST, a copy whose content
-/// its name says, and filled-HASH, which a VM filled (supervisor/cold_cache.hpp). NAME.used beside each is an
-/// empty file (of a filled cache: its size and digest) whose mtime is the cache's last use, and which a
-/// launch that uses the cache has locked, shared. The folder itself is locked while names in it change hands.
-/// Locks are flock(2)'s: the kernel drops those of whoever dies. Where the file system has no locks, nothing
-/// is evicted and nothing more is kept.
+/// its name says, and filled-HASH, which a VM filled (supervisor/cold_cache.hpp). NAME.used beside each notes
+/// what was last found in it; its mtime is the cache's last use, and a
+/// launch that uses the cache has it locked, shared. The folder itself is locked while names in it change
+/// hands. Locks are flock(2)'s: the kernel drops those of whoever dies. Where the file system has no locks,
+/// nothing is evicted and nothing more is kept.
 class NodePool {
  public:
   /// Makes the folder. Throws Error(environment) when that fails, or when the folder is not this user's
@@ -64,8 +64,12 @@ class NodePool {
   std::optional<Fd> lock() const;
   fs::path used_path(const std::string& name) const;
   void use(const std::string& name);
+  struct Note;
+  Note note_of(const std::string& name) const;
+  void write_note(const std::string& name, const Note& note);
   bool in_use(const std::string& name) const;
   bool check_content(const std::string& name, Bytes size, const std::string& digest);
+  bool has_content(const std::string& name, const Fd& file, Bytes size, const std::string& digest);
   /// How much a call of evict_for() leaves in the pool, `incoming` included, and whether it has evicted
   /// anything.
   struct Room {

@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "cachegen/support/folder.hpp"
 
+#include <linux/magic.h>
 #include <sys/stat.h>
+#include <sys/vfs.h>
 #include <unistd.h>
 
 namespace vmi {
@@ -19,6 +21,11 @@ std::vector<fs::path> paths_in(const fs::path& folder) {
 bool is_own_folder(const fs::path& path) {
   struct stat info {};
   return lstat(path.c_str(), &info) == 0 && S_ISDIR(info.st_mode) && info.st_uid == geteuid();
+}
+
+bool is_in_memory(const fs::path& path) {
+  struct statfs info {};
+  return statfs(path.c_str(), &info) == 0 && (info.f_type == TMPFS_MAGIC || info.f_type == RAMFS_MAGIC);
 }
 
 }  // namespace vmi

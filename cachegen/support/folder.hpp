@@ -14,4 +14,7 @@ std::vector<fs::path> paths_in(const fs::path& folder);
 /// A folder itself, no link to one, that belongs to this user.
 bool is_own_folder(const fs::path& path);
 
+/// Whether it lies on a file system that lives in memory (tmpfs, ramfs).
+bool is_in_memory(const fs::path& path);
+
 }  // namespace vmi

@@ -10,6 +10,7 @@
 
 #include <catch2/catch.hpp>
 #include <fcntl.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -27,7 +28,8 @@ void write_file(const fs::path& path, std::size_t size, int seed) {
 
 /// A node folder, with files of 64 KiB to put into its pool.
 struct Node {
-  TempFolder folder{temp_root(), "node-pool-test-"};
+  explicit Node(const fs::path& where = temp_root()) : folder(where, "node-pool-test-") {}
+  TempFolder folder;
   fs::path dir = folder.path() / "node";
   static constexpr Bytes kSize = 64 * KiB;
   int files = 0;
@@ -63,8 +65,33 @@ TEST_CASE("a copy is held when its content is what its digest says") {
   CHECK_FALSE(pool.holds(std::string(32, '0'), Node::kSize));
 }
 
+TEST_CASE("a copy in memory is read again only when it was written to") {
+  Node node("/dev/shm");
+  NodePool pool(node.dir, 1 * GiB);
+  const std::string digest = node.keep(pool);
+  const fs::path path = pool.path_of(digest);
+  const Fd file = open_file(path, O_RDWR);
+  // A store to memory that is mapped already leaves no trace in the file's times: it shows who reads the
+  // file.
+  void* const memory = mmap(nullptr, Node::kSize, PROT_READ | PROT_WRITE, MAP_SHARED, file.get(), 0);
+  REQUIRE(memory != MAP_FAILED);
+  volatile char* const byte = static_cast<char*>(memory) + 1000;
+  const char before = *byte;
+  *byte = static_cast<char>(before ^ 1);
+  CHECK(pool.holds(digest, Node::kSize));
+  SECTION("written to") {
+    pwrite_all(file, std::vector<std::byte>(1), 2000, path);
+  }
+  SECTION("kept by a launch that made no such note") {
+    pool.close();
+    fs::resize_file(path.string() + ".used", 0);
+  }
+  munmap(memory, Node::kSize);
+  CHECK_FALSE(pool.holds(digest, Node::kSize));
+}
+
 TEST_CASE("a copy that was damaged or cut off is not held any more") {
-  Node node;
+  Node node(GENERATE(fs::path("/dev/shm"), temp_root()));
   NodePool pool(node.dir, 1 * GiB);
   const std::string digest = node.keep(pool);
   const fs::path path = pool.path_of(digest);
