@@ -27,10 +27,11 @@ class Plan:
 
 QUICK = Plan("tiny", [1, 2, 4], [100], 0.5, 1)
 FULL = Plan("debian", [1, 2, 4, 16, 64], [50, 500], 1.0, 3)
+FAST_MBIT = 500  # links from this rate on carry more to 64 nodes than two processors move
 LONG_S = 600  # an arm that takes longer runs once
 # These wait for the storage node's link nearly all the time, so several run beside each other, each in a cluster of its own.
 LINK_BOUND = ("plain", "cold stock", "cold")
-BESIDE = 3
+BESIDE = 4
 
 # Options of each arm. "held" is measured right after "sent", with the caches that it left on the nodes.
 ARMS = {
@@ -80,6 +81,8 @@ class Work:
 
     def is_wanted(self, nodes, arm, repeat):
         if nodes == 2 and arm not in ("sent", "held"):  # that point is there for T1
+            return False
+        if nodes > 16 and self.rate >= FAST_MBIT:
             return False
         if repeat > 0 and self.expected_s(nodes, arm) > LONG_S:
             return False

@@ -5,9 +5,10 @@ Bytes that the images' server was asked for, by its own count; the guest's pause
 are profiled anew for each quota and cluster size, with the replayed boot as their guest, and hold the boot's beginning. Nothing is
 compared with the base before a launch, which would be counted too. Needs the QEMU with the cache driver, which stops at the quota.
 """
+import functools
 import subprocess
 
-from .box import BIN, Box, ExperimentError, qemu
+from .box import BIN, Box, ExperimentError, beside, qemu
 from .fleet import launch, replay_options
 from .inputs import boot_of
 from .one_image import accepts
@@ -17,6 +18,7 @@ QUICK = ("tiny", [0.5, 1.25], 0.02, 1)
 FULL = ("debian", [0.25, 0.5, 0.75, 1.0, 1.25, 2.0, 4.0], 0.1, 3)
 GRANULARITIES = (512, 4096, 65536)
 ARMS = ("warm", "cold")
+BESIDE = 3  # bytes, not times
 
 
 def run(results, folder, full):
@@ -29,29 +31,30 @@ def run(results, folder, full):
     points = [("plain", 0, 0.0)] + [(arm, size, share) for size in GRANULARITIES for share in shares for arm in ARMS]
     todo = [(arm, size, share, repeat) for repeat in range(repeats) for arm, size, share in points
             if not results.has(arm=arm, granularity_bytes=size, share=share, repeat=repeat)]
-    if not todo:
-        return
-    # A disk that takes no time, for its counters.
-    with Box(1, "1gbit", [boot.image], ["--disk", "0us:100GB"]) as box:
-        for arm, size, share, repeat in todo:
-            quota = int(share * boot.cache.stat().st_size) // 65536 * 65536
-            measure(results, folder, box, boot, think, {"arm": arm, "granularity_bytes": size, "share": share, "quota_bytes": quota, "repeat": repeat})
+
+    def point_of(arm, size, share, repeat):
+        quota = int(share * boot.cache.stat().st_size) // 65536 * 65536
+        return {"arm": arm, "granularity_bytes": size, "share": share, "quota_bytes": quota, "repeat": repeat}
+
+    beside(BESIDE, [functools.partial(measure, results, folder, boot, think, point_of(*point)) for point in todo])
 
 
-def measure(results, folder, box, boot, think, point):
+def measure(results, folder, boot, think, point):
+    record = folder / "-".join(map(str, [point["arm"], point["granularity_bytes"], point["share"], f"{point['repeat']}.h5"]))
+    warm = record.with_suffix(".vmic")
     options = {"plain": ["--cache", "none"],
                "cold": ["--cache", "cold", "--granularity", point["granularity_bytes"], "--quota", point["quota_bytes"]],
-               "warm": ["--cache", folder / "warm.vmic"]}[point["arm"]]
+               "warm": ["--cache", warm]}[point["arm"]]
     if point["arm"] == "warm":
-        profile(boot, folder / "warm.vmic", point["quota_bytes"], point["granularity_bytes"])
-    box.forget_caches()
-    record = folder / "-".join(map(str, [point["arm"], point["granularity_bytes"], point["share"], f"{point['repeat']}.h5"]))
-    before = box.disk()["asked_bytes"]
-    row, share = launch(box, boot, 1, [*options, "--driver", "vmicache", "--verify-cache", "none"], record, think, timeout=300,
-                        notes={"dilation": results.attributes["dilation"]})
-    read = box.disk()["asked_bytes"] - before
+        profile(boot, warm, point["quota_bytes"], point["granularity_bytes"])
+    # A disk that takes no time, for its counters.
+    with Box(1, "1gbit", [boot.image], ["--disk", "0us:100GB"]) as box:
+        before = box.disk()["asked_bytes"]
+        row, share = launch(box, boot, 1, [*options, "--driver", "vmicache", "--verify-cache", "none"], record, think, timeout=300,
+                            notes={"dilation": results.attributes["dilation"]})
+        read = box.disk()["asked_bytes"] - before
     results.add({**point, "base_bytes": read, **row}, share, timed=False)
-    (folder / "warm.vmic").unlink(missing_ok=True)
+    warm.unlink(missing_ok=True)
 
 
 def profile(boot, cache, quota, granularity):

@@ -6,6 +6,7 @@ images blocks are compared by what they hold.
 """
 import functools
 import json
+import os
 import shlex
 import subprocess
 import time
@@ -14,7 +15,7 @@ import h5py
 import numpy
 
 from .blocks import BLOCK, blocks_of, contents_of
-from .box import BIN, ROOT, CpuMeter, ExperimentError, qemu
+from .box import BIN, ROOT, CpuMeter, ExperimentError, beside, qemu
 
 IMAGES = ROOT / "experiments/images"
 BOOTS = 3
@@ -24,11 +25,10 @@ LONGEST_BOOT = "1800s"  # for the largest image, on a machine that is busy other
 def run(results, folder, full):
     names = sorted(path.parent.name for path in IMAGES.glob("*/recipe.sh")) if full else ["tiny"]
     results.rows = [row for row in results.rows if row["image"] in names]
-    for name in names:
-        image = built(name)
-        for boot in range(BOOTS):
-            if not results.has(image=name, boot=boot):
-                measure(results, folder, name, image, boot)
+    images = {name: built(name) for name in names}
+    beside(os.cpu_count(), [functools.partial(measure, results, folder, name, image, boot) for boot in range(BOOTS)
+                            for name, image in images.items() if not results.has(image=name, boot=boot)])
+    for name, image in images.items():
         compare_boots(results, folder, name, image)
     compare_images(results, folder, names)
 
