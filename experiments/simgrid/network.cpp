@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <deque>
+#include <limits>
 #include <unordered_map>
 #include <vector>
 
@@ -14,19 +15,67 @@
 namespace vmi {
 namespace {
 
+/// What is to happen, the soonest on top. SimGrid is told of the next one alone: its own timers are a heap of
+/// pieces all over memory, and most of a simulation's time goes into waiting for memory.
+class Agenda {
+ public:
+  void add(double when, std::function<void()> what) {
+    entries_.push_back({when, count_++, std::move(what)});
+    std::ranges::push_heap(entries_, later);
+    wake_at(when);
+  }
+
+ private:
+  struct Entry {
+    double when;
+    std::uint64_t number;  // of the same time, the first comes first
+    std::function<void()> what;
+  };
+
+  static bool later(const Entry& a, const Entry& b) {
+    return a.when != b.when ? a.when > b.when : a.number > b.number;
+  }
+
+  void wake_at(double when) {
+    if (when >= woken_at_) return;
+    woken_at_ = when;
+    simgrid::kernel::timer::Timer::set(when, [this, when] {
+      if (when == woken_at_) run();  // else something sooner has come since
+    });
+  }
+
+  void run() {
+    woken_at_ = std::numeric_limits<double>::infinity();
+    while (!entries_.empty() && entries_.front().when <= now()) {
+      std::ranges::pop_heap(entries_, later);
+      const std::function<void()> what = std::move(entries_.back().what);
+      entries_.pop_back();
+      what();
+    }
+    if (!entries_.empty()) wake_at(entries_.front().when);
+  }
+
+  std::vector<Entry> entries_;
+  std::uint64_t count_ = 0;
+  double woken_at_ = std::numeric_limits<double>::infinity();
+};
+
+Agenda g_agenda;
+
 struct Sending {
   std::size_t bytes;
   std::function<void()> arrived;
 };
 
 struct Connection {
+  int to = -1;
   std::vector<Sending> waiting;  // few
   bool open = false;
 };
 
 struct Node {
   std::unordered_map<int, Connection> peers;
-  std::deque<int> turns;  // peers with something to send, whose connection is open
+  std::deque<Connection*> turns;  // open ones with something to send
   bool busy = false;
   double free_from = 0;  // its link, towards it
   double idle_from = 0;  // its processor, which takes messages one by one
@@ -35,29 +84,18 @@ struct Node {
 std::vector<Node> g_nodes;
 double g_backbone_free_from = 0;
 
-void send_next(int from);
-
-void queue(int from, int to, Connection& connection, Sending sending) {
-  connection.waiting.push_back(std::move(sending));
-  if (!connection.open || connection.waiting.size() > 1) return;
-  g_nodes[static_cast<std::size_t>(from)].turns.push_back(to);
-  send_next(from);
-}
-
-void send_next(int from) {
-  Node& node = g_nodes[static_cast<std::size_t>(from)];
-  if (node.busy || node.turns.empty()) return;
-  const int to = node.turns.front();
-  node.turns.pop_front();
-  auto& waiting = node.peers[to].waiting;
-  Sending sending = std::move(waiting.front());
-  waiting.erase(waiting.begin());
-  if (!waiting.empty()) node.turns.push_back(to);
+void send_next(Node& from) {
+  if (from.busy || from.turns.empty()) return;
+  Connection& connection = *from.turns.front();
+  from.turns.pop_front();
+  const Sending sending = std::move(connection.waiting.front());
+  connection.waiting.erase(connection.waiting.begin());
+  if (!connection.waiting.empty()) from.turns.push_back(&connection);
 
   const double time = static_cast<double>(sending.bytes) / g_model.rate;
-  node.busy = true;
-  at(now() + time, [from] {
-    g_nodes[static_cast<std::size_t>(from)].busy = false;
+  from.busy = true;
+  at(now() + time, [&from] {
+    from.busy = false;
     send_next(from);
   });
   double begin = now() + 2 * g_model.latency_s;
@@ -65,11 +103,10 @@ void send_next(int from) {
     begin = std::max(begin, g_backbone_free_from);
     g_backbone_free_from = begin + static_cast<double>(sending.bytes) / g_model.backbone;
   }
-  double& free_from = g_nodes[static_cast<std::size_t>(to)].free_from;
-  free_from = std::max(begin, free_from) + time;
-  double& idle_from = g_nodes[static_cast<std::size_t>(to)].idle_from;
-  idle_from = std::max(free_from, idle_from) + g_model.message_s;
-  at(idle_from, std::move(sending.arrived));
+  Node& to = g_nodes[static_cast<std::size_t>(connection.to)];
+  to.free_from = std::max(begin, to.free_from) + time;
+  to.idle_from = std::max(to.free_from, to.idle_from) + g_model.message_s;
+  at(to.idle_from, sending.arrived);
 }
 
 }  // namespace
@@ -79,7 +116,7 @@ double now() {
 }
 
 void at(double when, std::function<void()> what) {
-  simgrid::kernel::timer::Timer::set(when, std::move(what));
+  g_agenda.add(when, std::move(what));
 }
 
 void set_up_network(int nodes) {
@@ -87,15 +124,21 @@ void set_up_network(int nodes) {
 }
 
 void send_over_network(int from, int to, std::size_t bytes, std::function<void()> arrived) {
-  Connection& connection = g_nodes[static_cast<std::size_t>(from)].peers[to];
-  const bool is_new = !connection.open && connection.waiting.empty();
-  queue(from, to, connection, {bytes, std::move(arrived)});
-  if (!is_new) return;
-  at(now() + g_model.connect_s, [from, to, &connection] {
+  Node& sender = g_nodes[static_cast<std::size_t>(from)];
+  Connection& connection = sender.peers[to];
+  connection.waiting.push_back({bytes, std::move(arrived)});
+  if (connection.waiting.size() > 1) return;
+  const auto begin = [&sender, &connection] {
     connection.open = true;
-    g_nodes[static_cast<std::size_t>(from)].turns.push_back(to);
-    send_next(from);
-  });
+    sender.turns.push_back(&connection);
+    send_next(sender);
+  };
+  connection.to = to;
+  if (connection.open) {
+    begin();
+  } else {
+    at(now() + g_model.connect_s, begin);
+  }
 }
 
 }  // namespace vmi

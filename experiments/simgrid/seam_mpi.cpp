@@ -51,13 +51,13 @@ struct Message {
 
 /// What came, and who waits for it, of one communicator and tag.
 struct Box {
-  std::unordered_map<int, std::vector<Operation*>> receives;  // by source, few each
+  std::vector<std::pair<int, Operation*>> receives;  // with their sources; few
   std::unordered_map<int, std::vector<std::unique_ptr<Message>>> messages;
   std::deque<int> sources;  // of messages in the order of their arrival; some may be gone
 };
 
 struct Rank {
-  std::map<std::pair<int, int>, Box> boxes;  // by context and tag
+  std::vector<std::pair<std::uint64_t, std::unique_ptr<Box>>> boxes;  // by context and tag; few
   std::unique_ptr<Group> world;
   simgrid::s4u::SemaphorePtr wake = simgrid::s4u::Semaphore::create(0);
   int open = 0;       // operations that are not complete
@@ -75,6 +75,14 @@ struct Found {
 
 Rank& mine() {
   return g_ranks[static_cast<std::size_t>(simgrid::s4u::this_actor::get_pid() - 1)];
+}
+
+Box& box_of(Rank& rank, int context, int tag) {
+  const auto key = static_cast<std::uint64_t>(context) << 32 | static_cast<std::uint32_t>(tag);
+  for (auto& [known, box] : rank.boxes) {
+    if (known == key) return *box;
+  }
+  return *rank.boxes.emplace_back(key, std::make_unique<Box>()).second;
 }
 
 void complete(Operation& operation) {
@@ -112,14 +120,14 @@ void hand_over(const Message& message, void* memory) {
 }
 
 void arrive(Box& box, std::unique_ptr<Message> message) {
-  auto& receives = box.receives[message->source];
-  if (receives.empty()) {
+  const auto receive = std::ranges::find(box.receives, message->source, &std::pair<int, Operation*>::first);
+  if (receive == box.receives.end()) {
     box.sources.push_back(message->source);
     box.messages[message->source].push_back(std::move(message));
     return;
   }
-  Operation& operation = *receives.front();
-  receives.erase(receives.begin());
+  Operation& operation = *receive->second;
+  box.receives.erase(receive);
   hand_over(*message, operation.memory);
   complete(operation);
 }
@@ -140,14 +148,14 @@ std::unique_ptr<Message> taken(Box& box, int source) {
 }
 
 void post(const Group& group, int tag, int source, Operation& operation) {
-  Box& box = mine().boxes[{group.context, tag}];
+  Box& box = box_of(mine(), group.context, tag);
   operation.owner = &mine();
   ++operation.owner->open;
   if (const auto message = taken(box, source)) {
     hand_over(*message, operation.memory);
     complete(operation);
   } else {
-    box.receives[source].push_back(&operation);
+    box.receives.emplace_back(source, &operation);
   }
 }
 
@@ -155,12 +163,11 @@ void dispatch(const Group& group, int peer, int tag, std::unique_ptr<Message> me
   message->source = group.rank;
   const int from = (*group.members)[static_cast<std::size_t>(group.rank)];
   const int to = (*group.members)[static_cast<std::size_t>(peer)];
-  Box& box = g_ranks[static_cast<std::size_t>(to)].boxes[{group.context, tag}];
+  Box& box = box_of(g_ranks[static_cast<std::size_t>(to)], group.context, tag);
   const std::size_t bytes = message->bytes;
+  // A bare pointer, which a std::function holds without memory of its own.
   send_over_network(from, to, bytes,
-                    [&box, sent = std::make_shared<std::unique_ptr<Message>>(std::move(message))] {
-                      arrive(box, std::move(*sent));
-                    });
+                    [&box, sent = message.release()] { arrive(box, std::unique_ptr<Message>(sent)); });
 }
 
 std::unique_ptr<Message> copy_of(const void* memory, std::size_t bytes) {
@@ -365,7 +372,7 @@ int MPI_Recv(void* memory, int count, MPI_Datatype type, int peer, int tag, MPI_
 }
 
 int MPI_Iprobe(int /*any*/, int tag, MPI_Comm comm, int* flag, MPI_Status* status) {
-  vmi::Box& box = vmi::mine().boxes[{vmi::group_of(comm).context, tag}];
+  vmi::Box& box = vmi::box_of(vmi::mine(), vmi::group_of(comm).context, tag);
   while (!box.sources.empty() && !box.messages.contains(box.sources.front())) box.sources.pop_front();
   *flag = box.sources.empty() ? 0 : 1;
   if (*flag == 0) return MPI_SUCCESS;
