@@ -17,6 +17,9 @@ namespace {
 
 using namespace std::chrono_literals;
 
+/// A fifth of a millisecond; the messages that are on their way meanwhile last a fast link as long.
+constexpr int kLettersBesideData = 8;
+
 /// A link of 1 MiB/s is the slowest that a launch waits for.
 Deadline::Clock::duration patience_for(Bytes bytes) {
   return 300s + std::chrono::seconds(bytes / MiB);
@@ -288,11 +291,13 @@ void Launch::deliver(std::deque<Delivery>& deliveries) {
 
   // One after the other, since all leave by rank 0's link: it goes on to the next while the last still
   // travels.
+  rank_.take_letters(kLettersBesideData);
   for (Delivery& delivery : deliveries) {
     try_it([&] { transfer(delivery, waiter); });
     if (leader && boots_here(delivery.image) && !delivery.told)
       try_it([&] { tell_node(delivery, "", waiter); });
   }
+  rank_.take_letters(Rank::kAllLetters);
   agree(rank_.world(), failure, waiter, "distributing the caches");
 }
 

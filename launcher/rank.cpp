@@ -87,7 +87,9 @@ void Rank::take(const Event& event) {
 
 void Rank::pump() {
   while (const std::optional<Event> event = supervisor_.receive()) take(*event);
-  while (const std::optional<Mailbox::Letter> letter = mailbox_.poll()) {
+  for (int taken = 0; taken < letters_at_once_; ++taken) {
+    const std::optional<Mailbox::Letter> letter = mailbox_.poll();
+    if (!letter) break;
     if (on_letter) on_letter(letter->rank, nlohmann::json::parse(letter->text));
   }
   if (on_pump) on_pump();

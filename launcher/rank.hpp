@@ -10,6 +10,7 @@
 #include "launcher/supervisor/client.hpp"
 
 #include <functional>
+#include <limits>
 #include <map>
 #include <optional>
 #include <set>
@@ -69,6 +70,10 @@ class Rank {
   void post(const nlohmann::json& letter) { mailbox_.post(letter.dump()); }
   bool all_posted() { return mailbox_.all_sent(); }
 
+  /// How many letters a pump() takes at the most: while rank 0 sends data, which waits for it, only a few.
+  static constexpr int kAllLetters = std::numeric_limits<int>::max();
+  void take_letters(int at_once) { letters_at_once_ = at_once; }
+
   /// On rank 0: takes every rank's letters.
   std::function<void(int rank, const nlohmann::json& letter)> on_letter;
   /// Called by each pump; rank 0 syncs its journal and redraws its progress.
@@ -94,6 +99,7 @@ class Rank {
   std::optional<Error> vm_failure_;
   std::optional<Deadline> end_;
   bool ending_ = false;
+  int letters_at_once_ = kAllLetters;
 };
 
 }  // namespace vmi

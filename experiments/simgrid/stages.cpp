@@ -11,6 +11,7 @@
 #include "launcher/mpi/scheme.hpp"
 
 #include <cstring>
+#include <limits>
 #include <random>
 
 namespace vmi {
@@ -23,6 +24,8 @@ constexpr std::size_t kPlanBytes = 500;    // of one image's plan
 constexpr std::size_t kFitBytes = 400;     // of what a node's allocation has, as JSON
 constexpr std::size_t kLetterBytes = 250;  // of an event as JSON
 constexpr auto kPumpEvery = 2ms;
+constexpr int kAllLetters = std::numeric_limits<int>::max();
+constexpr int kLettersBesideData = 8;  // launch_deploy.cpp
 
 class Stages {
  public:
@@ -63,6 +66,7 @@ class Stages {
   DistributeResult result_;
   std::int64_t prepared_ns_ = 0;
   int letters_ = 0;
+  int letters_at_once_ = kAllLetters;
   int finals_ = 0;
 };
 
@@ -81,7 +85,9 @@ void Stages::post(std::string_view what) {
 }
 
 void Stages::pump() {
-  while (const std::optional<Mailbox::Letter> letter = mailbox_->poll()) {
+  for (int taken = 0; taken < letters_at_once_; ++taken) {
+    const std::optional<Mailbox::Letter> letter = mailbox_->poll();
+    if (!letter) return;
     ++letters_;
     if (nlohmann::json::parse(letter->text).at("event") == "final") ++finals_;
     letter_taken();
@@ -142,7 +148,9 @@ void Stages::offer() {
 }
 
 void Stages::distribute() {
+  letters_at_once_ = kLettersBesideData;
   const auto failure = attempt([&] { result_ = distribution_->run(waiter()); });
+  letters_at_once_ = kAllLetters;
   agreed("distributing the cache", failure);
   post("cache");
 }
