@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Warm reads: a raw file, stock qcow2 and the filter above the same qcow2, by qemu-img bench, everything in memory.
+"""Warm reads: a raw file, stock qcow2, the filter above the same qcow2, and that with vmipagecache below it, by qemu-img bench, everything in
+memory.
 
 By io_uring on one core: what is in the page cache is then read without a change of thread, and what is left is the cost of the
 block layer. With a pool of threads the wake-ups, on this core or on another, are most of a read, and differ threefold between runs.
@@ -52,6 +53,7 @@ def graphs(base, cache, overlay):
         "raw": raw,
         "stock": above(qcow2),
         "filter": above({"driver": "vmicache", "file": qcow2}),
+        "filter, pages": above({"driver": "vmicache", "file": {**qcow2, "file": {"driver": "vmipagecache", "file": file(cache)}}}),
         "filter, may fill": above({"driver": "vmicache", "fill": True, "quota": 2 * DISK, "file": {**qcow2, "read-only": False}}),
     }
 
