@@ -13,6 +13,8 @@ import time
 
 from harness import wait_until
 
+PORT_TRIES = 5
+
 PATH = "/usr/sbin:/usr/bin:/sbin:/bin"
 
 CONFIG = """
@@ -32,7 +34,7 @@ SlurmdPidFile={folder}/slurmd-%n.pid
 SlurmctldLogFile={folder}/slurmctld.log
 SlurmdLogFile={folder}/slurmd-%n.log
 SlurmdDebug=info
-ProctrackType=proctrack/linuxproc
+ProctrackType=proctrack/{proctrack}
 TaskPlugin=task/{task_plugin}
 TaskProlog={folder}/task-prolog
 SelectType=select/cons_tres
@@ -50,6 +52,15 @@ SchedulerParameters=batch_sched_delay=0,sched_min_interval=0,sched_interval=1
 {nodes}
 PartitionName=all Nodes=ALL Default=YES State=UP MaxTime=INFINITE
 {more}
+"""
+
+# Read with the plugins of that name alone.
+CGROUP_CONFIG = """
+CgroupPlugin=cgroup/v1
+CgroupAutomount=no
+ConstrainCores=yes
+ConstrainRAMSpace=yes
+AllowedRAMSpace=100
 """
 
 # What a site's prolog does for its tasks: a scratch folder of the node's own.
@@ -74,12 +85,13 @@ class Cluster:
     """`nodes` slurmd, a slurmctld and a munged. As root the daemons run as root unless `user` says otherwise; anybody
     else's daemons are that user's own, and run that user's jobs alone."""
 
-    def __init__(self, node_dirs, nodes=4, cpus=4, memory=4000, user=None, task_plugin="none", more="", plugins=""):
+    def __init__(self, node_dirs, nodes=4, cpus=4, memory=4000, user=None, task_plugin="none", proctrack="linuxproc", more="",
+                 plugins=""):
         self.folder = pathlib.Path(tempfile.mkdtemp(prefix="vmi-slurm-"))
         self.nodes = [f"n{i}" for i in range(nodes)]
         self.user = user
         self.daemons = {}
-        ports = free_ports(nodes + 1)
+        self.cpus, self.memory, self.task_plugin, self.proctrack, self.more = cpus, memory, task_plugin, proctrack, more
         self.folder.chmod(0o755)
         (self.folder / "state").mkdir()
         for node in self.nodes:
@@ -92,16 +104,22 @@ class Cluster:
         prolog = self.folder / "task-prolog"
         prolog.write_text(TASK_PROLOG.format(node_dirs=node_dirs))
         prolog.chmod(0o755)
-        lines = "\n".join(f"NodeName={node} NodeHostname=localhost NodeAddr=127.0.0.1 Port={port} CPUs={cpus} RealMemory={memory} State=UNKNOWN"
-                          for node, port in zip(self.nodes, ports[1:]))
-        (self.folder / "slurm.conf").write_text(CONFIG.format(
-            folder=self.folder, controller_port=ports[0], user=user or pwd.getpwuid(os.geteuid()).pw_name, nodes=lines,
-            task_plugin=task_plugin, more=more))
+        self.choose_ports()
         if user:
             for path in (self.folder, *self.folder.iterdir()):
                 shutil.chown(path, user)
 
         self.set_plugins(plugins)
+
+    def choose_ports(self):
+        """Writes slurm.conf with ports that are free now; others may take them before the daemons do."""
+        self.ports = free_ports(len(self.nodes) + 1)
+        lines = "\n".join(f"NodeName={node} NodeHostname=localhost NodeAddr=127.0.0.1 Port={port} CPUs={self.cpus} RealMemory={self.memory} "
+                          "State=UNKNOWN" for node, port in zip(self.nodes, self.ports[1:]))
+        (self.folder / "slurm.conf").write_text(CONFIG.format(
+            folder=self.folder, controller_port=self.ports[0], user=self.user or pwd.getpwuid(os.geteuid()).pw_name, nodes=lines,
+            task_plugin=self.task_plugin, proctrack=self.proctrack, more=self.more))
+        (self.folder / "cgroup.conf").write_text(CGROUP_CONFIG)
 
     def set_plugins(self, lines):
         """What SPANK plugins there are; slurmd looks when it starts (for epilogs among others), srun and slurmstepd anew each time."""
@@ -117,13 +135,29 @@ class Cluster:
                           f"--key-file={self.folder}/munge.key", f"--pid-file={self.folder}/munge.pid",
                           f"--log-file={self.folder}/munge.log", f"--seed-file={self.folder}/munge.seed")
         wait_until((self.folder / "munge.socket").exists, 20, "munged's socket")
-        self.start_daemon("slurmctld", "-D", "-i")
-        for node in self.nodes:
-            self.start_node(node)
+        for _ in range(PORT_TRIES):
+            self.start_daemon("slurmctld", "-D", "-i")
+            for node in self.nodes:
+                self.start_node(node)
+            if self.comes_up():
+                return
+            self.end_daemons([name for name in self.daemons if name != "munged"])
+            self.choose_ports()
+        raise AssertionError(f"the cluster did not come up:\n{self.logs()}")
+
+    def comes_up(self):
+        """Waits until all nodes are idle; False when some daemon's port was taken by somebody else."""
+        def known():
+            return self.idle_nodes() == len(self.nodes) or any(daemon.poll() is not None for daemon in self.daemons.values())
         try:
-            wait_until(lambda: self.idle_nodes() == len(self.nodes), 60, "all nodes to be idle")
+            wait_until(known, 60, "all nodes to be idle")
         except AssertionError:
             raise AssertionError(f"the cluster did not come up:\n{self.logs()}") from None
+        if all(daemon.poll() is None for daemon in self.daemons.values()):
+            return True
+        if "Address already in use" not in self.logs():
+            raise AssertionError(f"a daemon of the cluster has ended:\n{self.logs()}")
+        return False
 
     def start_node(self, node):
         self.start_daemon(node, "-D", "-N", node, program="slurmd")
@@ -180,14 +214,17 @@ class Cluster:
                 self.end_jobs()
         except (AssertionError, subprocess.CalledProcessError):
             pass
-        for name in reversed(list(self.daemons)):
+        self.end_daemons(list(self.daemons))
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    def end_daemons(self, names):
+        for name in reversed(names):
             self.daemons[name].send_signal(signal.SIGTERM)
         end = time.monotonic() + 10
-        for daemon in self.daemons.values():
+        for name in names:
+            daemon = self.daemons.pop(name)
             try:
                 daemon.wait(max(0.1, end - time.monotonic()))
             except subprocess.TimeoutExpired:
                 daemon.kill()
                 daemon.wait()
-        self.daemons.clear()
-        shutil.rmtree(self.folder, ignore_errors=True)
