@@ -270,37 +270,57 @@ std::string OptionTable::help() const {
   return text;
 }
 
-std::string completion_script(const std::string& shell, const std::string& program,
+namespace {
+
+/// How a shell is told what to offer. zsh takes a file that is the function's body, bash a function of its
+/// own.
+struct CompletionShell {
+  bool zsh;
+  std::string offer(const std::string& words) const {
+    return zsh ? "compadd -- " + words : "COMPREPLY=($(compgen -W '" + words + "' -- \"$word\"))";
+  }
+  std::string begin(const std::string& program) const {
+    return zsh ? "local word=${words[CURRENT]} previous=${words[CURRENT-1]}\n"
+               : "_" + program +
+                     "() {\n  local word=${COMP_WORDS[COMP_CWORD]} previous=${COMP_WORDS[COMP_CWORD-1]}\n";
+  }
+  std::string at_command() const { return zsh ? "(( CURRENT == 2 ))" : "[ \"$COMP_CWORD\" -eq 1 ]"; }
+  std::string command() const { return zsh ? "${words[2]}" : "${COMP_WORDS[1]}"; }
+  std::string end(const std::string& program) const {
+    return zsh ? "_files\n"
+               : "  local IFS=$'\\n'\n  COMPREPLY=($(compgen -f -- \"$word\"))\n}\ncomplete -o filenames -F "
+                 "_" +
+                     program + " " + program + "\n";
+  }
+};
+
+}  // namespace
+
+std::string completion_script(const std::string& shell_name, const std::string& program,
                               const std::map<std::string, const OptionTable*>& tables) {
-  const std::string function = "_" + program;
-  std::string text;
-  if (shell == "zsh") text += "#compdef " + program + "\nautoload -U +X bashcompinit && bashcompinit\n";
-  text += "# " + shell + " completion for " + program + "; made from its option table.\n";
-  text += function + "() {\n  local word=${COMP_WORDS[COMP_CWORD]} previous=${COMP_WORDS[COMP_CWORD-1]}\n";
+  const CompletionShell shell{shell_name == "zsh"};
+  std::string text = shell.zsh ? "#compdef " + program + "\n" : "";
+  text += "# " + shell_name + " completion for " + program + "; made from its option table.\n" +
+          shell.begin(program);
   std::string commands;
   for (const auto& [command, table] : tables) commands += (commands.empty() ? "" : " ") + command;
   const bool has_commands = !tables.contains("");
   if (has_commands) {
-    text += "  if [ \"$COMP_CWORD\" -eq 1 ]; then COMPREPLY=($(compgen -W '" + commands +
-            " --help --version' -- \"$word\")); return; fi\n";
+    text += "  if " + shell.at_command() + "; then " + shell.offer(commands + " --help --version") +
+            "; return; fi\n";
   }
-  text += std::string("  case ") + (has_commands ? "${COMP_WORDS[1]}" : "''") + " in\n";
+  text += "  case " + (has_commands ? shell.command() : std::string("''")) + " in\n";
   for (const auto& [command, table] : tables) {
     text += "  " + (command.empty() ? std::string("''") : command) + ")\n    case $previous in\n";
     std::string names = "--help --version --verbose";
     for (const OptionSpec& spec : table->specs()) {
       names += " --" + spec.name;
-      if (!spec.choices.empty()) {
-        text += "    --" + spec.name + ") COMPREPLY=($(compgen -W '" + joined(spec.choices, " ") +
-                "' -- \"$word\")); return;;\n";
-      }
+      if (!spec.choices.empty())
+        text += "    --" + spec.name + ") " + shell.offer(joined(spec.choices, " ")) + "; return;;\n";
     }
-    text += "    esac\n    case $word in -*) COMPREPLY=($(compgen -W '" + names +
-            "' -- \"$word\")); return;; esac;;\n";
+    text += "    esac\n    case $word in -*) " + shell.offer(names) + "; return;; esac;;\n";
   }
-  text += "  esac\n  local IFS=$'\\n'\n  COMPREPLY=($(compgen -f -- \"$word\"))\n}\n";
-  text += "complete -o filenames -F " + function + " " + program + "\n";
-  return text;
+  return text + "  esac\n" + shell.end(program);
 }
 
 }  // namespace vmi

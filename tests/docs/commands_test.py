@@ -1,11 +1,16 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: Apache-2.0
 """Help, man page and completion of every installed command agree."""
+import contextlib
 import os
 import pathlib
+import pty
 import re
+import select
+import shutil
 import subprocess
 import tempfile
+import time
 import unittest
 
 BUILD = pathlib.Path(os.environ["VMI_BUILD"])
@@ -39,6 +44,36 @@ def completed(command, *words):
                            check=True, capture_output=True, text=True)
     assert shown.stderr == "", shown.stderr
     return shown.stdout.split("\n")[:-1]
+
+
+def completed_by_zsh(line):
+    """The line as a real zsh leaves it after a Tab, its first for that command."""
+    with tempfile.TemporaryDirectory() as folder, contextlib.ExitStack() as cleanup:
+        for bash in COMPLETIONS.values():
+            path = BUILD / bash
+            shutil.copy(path.with_name(f"_{path.stem}"), folder)
+        terminal, theirs = pty.openpty()
+        cleanup.callback(os.close, terminal)
+        shell = subprocess.Popen(["zsh", "-f", "-i"], stdin=theirs, stdout=theirs, stderr=theirs, start_new_session=True,
+                                 env={"HOME": folder, "TERM": "dumb", "PATH": f"{BUILD}/bin:/usr/bin:/bin"})
+        os.close(theirs)
+        cleanup.callback(shell.wait)
+        cleanup.callback(shell.kill)
+
+        def tell(text, until):
+            """Types the text and returns what the terminal shows up to the words `until`."""
+            os.write(terminal, text.encode())
+            shown, end = "", time.monotonic() + 30
+            while not (found := re.search(until, shown, re.DOTALL)):
+                if not select.select([terminal], [], [], max(0, end - time.monotonic()))[0]:
+                    raise AssertionError(f"zsh has not said {until!r}: {shown!r}")
+                shown += os.read(terminal, 65536).decode(errors="replace")
+            return found
+
+        tell(f"PS1= RPS1=; unset zle_bracketed_paste; fpath=({folder} $fpath); autoload -U compinit; compinit -u -D; print RE''ADY\n", "READY")
+        # The line, once completed, is printed instead of run.
+        tell("shown() { print -r -- \"<$BUFFER>\"; BUFFER=; zle accept-line }; zle -N shown; bindkey '^G' shown; print BO''UND\n", "BOUND")
+        return tell(f"{line}\t\x07", "<(.*?)>").group(1)
 
 
 class Commands(unittest.TestCase):
@@ -82,6 +117,13 @@ class Commands(unittest.TestCase):
             for command in COMPLETIONS:
                 words = ["info"] if subcommands(command) else []
                 self.assertEqual(sorted(completed(command, *words, f"{folder}/")), [f"{folder}/a disk.qcow2", f"{folder}/run.h5"])
+
+    @unittest.skipIf(not shutil.which("zsh") and os.environ.get("CI") != "true", "no zsh is installed")
+    def test_a_real_zsh_completes_commands_options_and_choices(self):
+        for line, expected in (("vmilaunch --machine mi", "microvm"), ("vmilaunch --imag", "--image"), ("vmicache bui", "build"),
+                               ("vmicache build --accel t", "tcg"), ("vmireport --recov", "--recover")):
+            with self.subTest(line=line):
+                self.assertEqual(completed_by_zsh(line).rstrip(), f"{line.rsplit(' ', 1)[0]} {expected}")
 
 
 if __name__ == "__main__":
