@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "cachegen/guest/guest.hpp"
 
+#include "cachegen/guest/qemu_version.hpp"
 #include "cachegen/support/process.hpp"
 
 #include <array>
@@ -143,7 +144,7 @@ QemuFacts probe_qemu(const std::string& qemu, Deadline deadline) {
         ExitStatus::environment,
         "cannot find QEMU '" + qemu + "'; install it (Debian: qemu-system-x86) or give its path with --qemu");
   }
-  const std::string out = run_checked({path->string(), "--version"}, deadline);
+  const std::string out = version_text(*path, deadline);
   constexpr std::string_view kPrefix = "QEMU emulator version ";
   if (!out.starts_with(kPrefix)) {
     throw Error(ExitStatus::environment, "'" + path->string() +

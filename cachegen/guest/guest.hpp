@@ -70,7 +70,8 @@ struct QemuFacts {
   /// Beside it the driver vmipagecache (from vmicache-2 on).
   bool has_vmipagecache = false;
 };
-/// Runs `qemu --version`. Throws Error(environment) when it is missing or is no QEMU system emulator.
+/// What `qemu --version` says (qemu_version.hpp). Throws Error(environment) when it is missing or is no QEMU
+/// system emulator.
 QemuFacts probe_qemu(const std::string& qemu, Deadline deadline);
 
 }  // namespace vmi

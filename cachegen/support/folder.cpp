@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "cachegen/support/folder.hpp"
 
+#include <cstdlib>
+
 #include <linux/magic.h>
 #include <sys/stat.h>
 #include <sys/vfs.h>
@@ -26,6 +28,13 @@ bool is_own_folder(const fs::path& path) {
 bool is_in_memory(const fs::path& path) {
   struct statfs info {};
   return statfs(path.c_str(), &info) == 0 && (info.f_type == TMPFS_MAGIC || info.f_type == RAMFS_MAGIC);
+}
+
+fs::path user_cache_folder() {
+  const char* cache = std::getenv("XDG_CACHE_HOME");
+  if (cache != nullptr && *cache == '/') return fs::path(cache) / "vmilaunch";
+  const char* home = std::getenv("HOME");
+  return home != nullptr && *home == '/' ? fs::path(home) / ".cache/vmilaunch" : fs::path();
 }
 
 }  // namespace vmi

@@ -17,4 +17,7 @@ bool is_own_folder(const fs::path& path);
 /// Whether it lies on a file system that lives in memory (tmpfs, ramfs).
 bool is_in_memory(const fs::path& path);
 
+/// $XDG_CACHE_HOME/vmilaunch, or below $HOME/.cache; empty where neither says. It need not exist.
+fs::path user_cache_folder();
+
 }  // namespace vmi
