@@ -3,6 +3,7 @@
 
 #include "cachegen/guest/ready.hpp"
 #include "cachegen/support/log.hpp"
+#include "launcher/supervisor/libvirt_library.hpp"
 #include "launcher/supervisor/libvirt_root.hpp"
 #include "launcher/supervisor/libvirt_xml.hpp"
 
@@ -10,9 +11,6 @@
 #include <cstdlib>
 #include <sstream>
 #include <thread>
-
-#include <libvirt/libvirt-qemu.h>
-#include <libvirt/virterror.h>
 
 namespace vmi::supervisor {
 namespace {
@@ -27,14 +25,14 @@ class LibvirtBackedDomain : public Domain {
   int pid() const override { return pid_; }
 
   void resume(Deadline) override {
-    if (virDomainResume(domain_.get()) != 0) throw libvirt_error("cannot resume it");
+    if (libvirt().domain_resume(domain_.get()) != 0) throw libvirt_error("cannot resume it");
   }
 
   nlohmann::json execute(const std::string& command, const nlohmann::json& arguments, Deadline) override {
     nlohmann::json message = {{"execute", command}};
     if (!arguments.is_null()) message["arguments"] = arguments;
     char* text = nullptr;
-    if (virDomainQemuMonitorCommand(domain_.get(), message.dump().c_str(), &text, 0) != 0)
+    if (libvirt().domain_qemu_monitor_command(domain_.get(), message.dump().c_str(), &text, 0) != 0)
       throw libvirt_error("cannot ask QEMU for '" + command + "'");
     const LibvirtText owned(text);
     const nlohmann::json reply = nlohmann::json::parse(text, nullptr, false);
@@ -55,14 +53,15 @@ class LibvirtBackedDomain : public Domain {
 void start_libvirt() {
   static std::once_flag once;
   std::call_once(once, [] {
-    virSetErrorFunc(nullptr, [](void*, virErrorPtr error) {
+    libvirt().set_error_func(nullptr, [](void*, virErrorPtr error) {
       log_debug(std::string("libvirt: ") + (error->message != nullptr ? error->message : "?"));
     });
-    if (virInitialize() != 0) throw libvirt_error("cannot start libvirt");
-    if (virEventRegisterDefaultImpl() != 0) throw libvirt_error("cannot start libvirt's event loop");
+    if (libvirt().initialize() != 0) throw libvirt_error("cannot start libvirt");
+    if (libvirt().event_register_default_impl() != 0)
+      throw libvirt_error("cannot start libvirt's event loop");
     std::thread([] {
       while (true) {
-        if (virEventRunDefaultImpl() != 0) log_warning("libvirt's event loop reports an error");
+        if (libvirt().event_run_default_impl() != 0) log_warning("libvirt's event loop reports an error");
       }
     }).detach();
   });
@@ -90,7 +89,7 @@ void FreeText::operator()(char* text) const {
 }
 
 Error libvirt_error(const std::string& what) {
-  const virError* error = virGetLastError();
+  const virError* error = libvirt().get_last_error();
   const bool said = error != nullptr && error->message != nullptr;
   return {ExitStatus::environment, what + ": " + (said ? error->message : "libvirt does not say why")};
 }
@@ -100,7 +99,7 @@ LibvirtBackend::LibvirtBackend(fs::path root) : root_(std::move(root)) {
 
 std::string LibvirtBackend::version() {
   unsigned long number = 0;
-  if (virGetVersion(&number, nullptr, nullptr) != 0) return "unknown";
+  if (libvirt().get_version(&number, nullptr, nullptr) != 0) return "unknown";
   return std::to_string(number / 1'000'000) + "." + std::to_string(number / 1000 % 1000) + "." +
          std::to_string(number % 1000);
 }
@@ -113,7 +112,7 @@ void LibvirtBackend::open() {
   try {
     write_libvirt_root(root_);
     start_libvirt();
-    connection_.reset(virConnectOpen(("qemu:///embed?root=" + uri_path(root_)).c_str()));
+    connection_.reset(libvirt().connect_open(("qemu:///embed?root=" + uri_path(root_)).c_str()));
     if (!connection_) {
       throw libvirt_error(
           "cannot open libvirt's QEMU driver (is libvirt-daemon-driver-qemu installed? --backend qemu does "
@@ -133,7 +132,7 @@ void LibvirtBackend::warm(const GuestSpec& guest) {
   open();
   const ProbeCache probes(probe_qemu(guest.qemu, Deadline::after(kVersionTime)));
   probes.seed(root_);
-  const LibvirtText capabilities(virConnectGetDomainCapabilities(
+  const LibvirtText capabilities(libvirt().connect_get_domain_capabilities(
       connection_.get(), guest.qemu.c_str(), "x86_64", to_text(guest.machine).c_str(), type.c_str(), 0));
   if (!capabilities)
     throw libvirt_error("libvirt cannot use '" + guest.qemu + "' with machine " + to_text(guest.machine) +
@@ -145,11 +144,11 @@ void LibvirtBackend::warm(const GuestSpec& guest) {
 std::unique_ptr<Domain> LibvirtBackend::create_paused(const VmPlan& vm, Deadline deadline) {
   warm(vm.guest);
   const std::string xml = domain_xml(vm);
-  LibvirtDomain domain(virDomainCreateXML(connection_.get(), xml.c_str(), VIR_DOMAIN_START_PAUSED));
-  if (!domain && virGetLastErrorCode() == VIR_ERR_OPERATION_FAILED) {
+  LibvirtDomain domain(libvirt().domain_create_xml(connection_.get(), xml.c_str(), VIR_DOMAIN_START_PAUSED));
+  if (!domain && libvirt().get_last_error_code() == VIR_ERR_OPERATION_FAILED) {
     // The name's last holder may have ended without libvirt having noticed; by now it may have.
     wait_until_free(vm.name, deadline);
-    domain.reset(virDomainCreateXML(connection_.get(), xml.c_str(), VIR_DOMAIN_START_PAUSED));
+    domain.reset(libvirt().domain_create_xml(connection_.get(), xml.c_str(), VIR_DOMAIN_START_PAUSED));
   }
   if (!domain) throw libvirt_error("libvirt cannot create it");
   const std::string text = read_text(root_ / "run/qemu" / (vm.name + ".pid"));
@@ -157,7 +156,8 @@ std::unique_ptr<Domain> LibvirtBackend::create_paused(const VmPlan& vm, Deadline
 }
 
 void LibvirtBackend::wait_until_free(const std::string& name, Deadline deadline) {
-  while (!deadline.passed() && LibvirtDomain{virDomainLookupByName(connection_.get(), name.c_str())}) {
+  while (!deadline.passed() &&
+         LibvirtDomain{libvirt().domain_lookup_by_name(connection_.get(), name.c_str())}) {
     std::this_thread::sleep_for(kNoticeInterval);
   }
 }

@@ -2,19 +2,18 @@
 #pragma once
 
 #include "cachegen/support/error.hpp"
+#include "launcher/supervisor/libvirt_library.hpp"
 
 #include <memory>
 #include <string>
 
-#include <libvirt/libvirt.h>
-
 namespace vmi::supervisor {
 
 struct CloseConnection {
-  void operator()(virConnectPtr connection) const { virConnectClose(connection); }
+  void operator()(virConnectPtr connection) const { libvirt().connect_close(connection); }
 };
 struct FreeDomain {
-  void operator()(virDomainPtr domain) const { virDomainFree(domain); }
+  void operator()(virDomainPtr domain) const { libvirt().domain_free(domain); }
 };
 struct FreeText {
   void operator()(char* text) const;

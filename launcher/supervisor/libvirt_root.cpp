@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "launcher/supervisor/libvirt_root.hpp"
 
+#include "cachegen/support/folder.hpp"
 #include "cachegen/support/hash.hpp"
 #include "cachegen/support/log.hpp"
 
-#include <cstdlib>
 #include <fstream>
 
 #include <sys/stat.h>
@@ -36,13 +36,6 @@ std::string key_of(const QemuFacts& qemu) {
                            std::to_string(info.st_mtim.tv_nsec) + "\n" + qemu.version + "\n" +
                            system.release + "\n" + cpu_model() + "\n" + kvm;
   return hash128_hex(std::as_bytes(std::span(text)));
-}
-
-fs::path user_cache() {
-  const char* cache = std::getenv("XDG_CACHE_HOME");
-  if (cache != nullptr && *cache == '/') return cache;
-  const char* home = std::getenv("HOME");
-  return home != nullptr && *home == '/' ? fs::path(home) / ".cache" : fs::path();
 }
 
 /// Copies files that are new or differ, each whole or not at all.
@@ -88,8 +81,8 @@ std::map<std::string, std::string> libvirt_environment(const fs::path& root) {
 }
 
 ProbeCache::ProbeCache(const QemuFacts& qemu) {
-  const fs::path cache = user_cache();
-  if (!cache.empty()) folder_ = cache / "vmilaunch" / "libvirt-probe" / key_of(qemu);
+  const fs::path cache = user_cache_folder();
+  if (!cache.empty()) folder_ = cache / "libvirt-probe" / key_of(qemu);
 }
 
 bool ProbeCache::known() const {
