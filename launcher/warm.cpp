@@ -4,8 +4,11 @@
 #include "cachegen/build.hpp"
 #include "cachegen/cache/cache_file.hpp"
 #include "cachegen/cache/verify.hpp"
+#include "cachegen/store/registry.hpp"
 #include "cachegen/support/interrupt.hpp"
 #include "cachegen/support/log.hpp"
+#include "launcher/mpi/agree.hpp"
+#include "launcher/mpi/nodes.hpp"
 #include "launcher/mpi/target.hpp"
 #include "launcher/node_pool.hpp"
 #include "launcher/supervisor/runtime_dir.hpp"
@@ -14,6 +17,8 @@
 
 namespace vmi {
 namespace {
+
+constexpr auto kInspectTime = std::chrono::seconds(60);
 
 /// Whether a launch with these options reads a cache from the node's pool.
 bool uses_the_pool(const LaunchOptions& options) {
@@ -84,6 +89,25 @@ WarmCache warm_image(const LaunchOptions& options, const std::string& image, Nod
   return result;
 }
 
+/// Tells the store that this node keeps them, as launches do, for who submits the next job.
+void note_caches(const LaunchOptions& options, const std::vector<WarmCache>& caches, const NodePool& pool) {
+  const std::optional<Error> failure = attempt([&] {
+    const Registry registry(options.cache_dir);
+    const std::string node = own_node_key();
+    for (const WarmCache& cache : caches) {
+      const ImageInfo image = inspect_image(cache.image, Deadline::after(kInspectTime));
+      registry.describe({.name = cache.digest,
+                         .image = image.url,
+                         .identity = image_identity(image),
+                         .bytes = cache.bytes});
+      registry.add(cache.digest, node, options.node_dir);
+    }
+    registry.correct(node, options.node_dir, [&](const std::string& cache) { return pool.has(cache); });
+  });
+  // They are hints: a store that is only read is used all the same.
+  if (failure) log_info(failure->what());
+}
+
 }  // namespace
 
 std::vector<WarmCache> warm_node(const LaunchOptions& options) {
@@ -96,6 +120,7 @@ std::vector<WarmCache> warm_node(const LaunchOptions& options) {
   std::vector<WarmCache> caches;
   for (const ImageRequest& image : options.images) caches.push_back(warm_image(options, image.url, pool));
   pool.close();
+  note_caches(options, caches, pool);
   return caches;
 }
 

@@ -19,8 +19,9 @@ struct WarmCache {
 };
 
 /// vmilaunch --warm: the images' caches, from the store (or --cache PATH) to the pool of this node, where a
-/// launch looks for them. Every checksum of a cache is checked before it is copied; its base is compared by
-/// the launch that uses it. Cache modes that bring no cache to a node leave nothing to do.
+/// launch looks for them, and notes in the store that they are there. Every checksum of a cache is checked
+/// before it is copied; its base is compared by the launch that uses it. Cache modes that bring no cache to a
+/// node leave nothing to do.
 ///
 /// Throws Error(unusable) when there is no cache of an image, or a damaged one, and Error(environment) when
 /// the node has no room for it.

@@ -13,13 +13,6 @@
 namespace vmi {
 namespace {
 
-std::string own_node_key() {
-  for (const char* name : {"VMILAUNCH_NODE_KEY", "SLURMD_NODENAME"}) {
-    if (const char* key = std::getenv(name); key != nullptr && *key != '\0') return key;
-  }
-  return host_name();
-}
-
 /// Rank 0's numbers, on every rank.
 void tell_numbers(const Comm& world, std::vector<int>& numbers, const Waiter& waiter, std::string_view what) {
   std::string bytes(reinterpret_cast<const char*>(numbers.data()), numbers.size() * sizeof(int));
@@ -29,6 +22,13 @@ void tell_numbers(const Comm& world, std::vector<int>& numbers, const Waiter& wa
 }
 
 }  // namespace
+
+std::string own_node_key() {
+  for (const char* name : {"VMILAUNCH_NODE_KEY", "SLURMD_NODENAME"}) {
+    if (const char* key = std::getenv(name); key != nullptr && *key != '\0') return key;
+  }
+  return host_name();
+}
 
 Comm split(const Comm& comm, int color, int key, const Waiter& waiter, std::string_view what) {
   barrier(comm, waiter, what);

@@ -24,6 +24,9 @@ struct NodeLayout {
   std::vector<std::string> node_keys;  ///< of every node, on rank 0; elsewhere empty
 };
 
+/// This node's name among all nodes; see NodeLayout::node_key.
+std::string own_node_key();
+
 /// Groups the ranks of `world` by node. Collective.
 NodeLayout group_by_node(const Comm& world, const Waiter& waiter);
 

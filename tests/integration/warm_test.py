@@ -3,6 +3,7 @@
 """vmilaunch --warm: caches that are brought to a node before a launch."""
 import json
 import shutil
+import socket
 import unittest
 
 from harness import BIN, LaunchCase
@@ -46,6 +47,14 @@ class WarmNode(LaunchCase):
         nodes = self.launch()
         self.assertEqual((list(nodes.cache_source), list(nodes.payload_bytes)), (["held"], [0]))
         self.assert_nothing_left()
+
+    def test_who_submits_the_next_job_is_told_of_the_node(self):
+        self.make_cache()
+        shutil.rmtree(self.folder / "store/nodes")
+        nodes = [BIN / "vmicache", "nodes", "--image", self.image, "--cache-dir", self.folder / "store"]
+        self.assertIn("no node is known", self.run_command(nodes))
+        self.warm()
+        self.assertEqual(self.run_command(nodes).strip(), socket.gethostname())
 
     def test_without_a_cache_of_just_this_boot_there_is_nothing_to_bring(self):
         self.assertIn("there is no cache of", self.warm(expect=3))
