@@ -26,6 +26,10 @@ bool cpu_flags_have_virtualization() {
   return false;
 }
 
+bool offers_kvm(const AccelFacts& facts) {
+  return facts.kvm_problem.empty() && facts.cpu_offers_virtualization;
+}
+
 }  // namespace
 
 AccelFacts read_accel_facts() {
@@ -38,6 +42,11 @@ AccelFacts read_accel_facts() {
   return facts;
 }
 
+Accel likely_accel(Accel wanted) {
+  if (wanted != Accel::automatic) return wanted;
+  return offers_kvm(read_accel_facts()) ? Accel::kvm : Accel::tcg;
+}
+
 Accel resolve_accel(Accel wanted, const AccelFacts& facts) {
   if (wanted == Accel::tcg) return wanted;
   if (wanted == Accel::kvm) {
@@ -45,7 +54,7 @@ Accel resolve_accel(Accel wanted, const AccelFacts& facts) {
     throw Error(ExitStatus::environment, "KVM was asked for: " + facts.kvm_problem +
                                              "; use --accel tcg, or ask for access to /dev/kvm");
   }
-  if (facts.kvm_problem.empty() && facts.cpu_offers_virtualization) return Accel::kvm;
+  if (offers_kvm(facts)) return Accel::kvm;
   log_warning("using the slow tcg accelerator: " +
               (facts.kvm_problem.empty() ? "/dev/kvm opens, but the CPU offers neither vmx nor svm"
                                          : facts.kvm_problem));
