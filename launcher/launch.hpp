@@ -4,6 +4,7 @@
 #include "cachegen/build.hpp"
 #include "cachegen/store/registry.hpp"
 #include "launcher/fit.hpp"
+#include "launcher/head_start.hpp"
 #include "launcher/image_plan.hpp"
 #include "launcher/launch_clock.hpp"
 #include "launcher/mpi/distribute.hpp"
@@ -27,7 +28,7 @@ class Desk;
 /// all ranks agreed. Rank 0 has the Desk, where all that happens anywhere is collected.
 class Launch {
  public:
-  Launch(Rank& rank, std::string command_line);
+  Launch(Rank& rank, HeadStart ahead, std::string command_line);
   ~Launch();
 
   /// Runs the launch to its end, whatever happens, and returns the exit status of this rank. On rank 0 the
@@ -36,7 +37,8 @@ class Launch {
 
  private:
   void plan();
-  void look_around();
+  void take_environment(std::uint64_t request);
+  void look_around(const std::string& accel);
   void tell_desk_the_plan();
   /// Throws Error(environment) when some node has too little memory or room in --node-dir, or too few CPUs,
   /// as far as --overcommit does not allow it.
@@ -99,6 +101,7 @@ class Launch {
 
   Rank& rank_;
   const LaunchOptions& options_;
+  const HeadStart ahead_;
   std::string command_line_;
   LaunchClock clock_;
   std::optional<Deadline> job_end_;  ///< when an orderly end has to begin

@@ -23,10 +23,8 @@ void Launch::bind_to_job() {
     ranks.push_back(nlohmann::json::parse(text).get<RankCpus>());
   const CpuSet allowed = job_cpus(ranks);
 
-  const std::optional<Error> failure = attempt([&] {
-    if (!allowed.empty()) rank_.call(UseCpus{to_cpu_list(allowed)}, kSmallStep, "its CPUs");
-  });
-  agree(rank_.world(), failure, rank_.waiter(kSmallStep), "binding to the job's CPUs");
+  // A failure is announced: nothing has begun that all ranks would have to agree on.
+  if (!allowed.empty()) rank_.call(UseCpus{to_cpu_list(allowed)}, kSmallStep, "its CPUs");
 
   std::vector<const PlacedVm*> here;
   for (const PlacedVm& vm : placed_) {

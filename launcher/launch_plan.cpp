@@ -53,40 +53,40 @@ void Launch::plan() {
       rank_.call(KeepRecord{desk_->journal().path().string()}, kSmallStep, "its note of the record");
     });
   }
-  agree(rank_.world(), failure, rank_.waiter(kSmallStep), "opening the record");
-
-  look_around();
-
   std::string told;
-  failure = std::nullopt;
-  if (rank_.first()) {
+  if (rank_.first() && !failure) {
     failure = attempt([&] {
-      for (const ImageRequest& request : options_.images) {
-        const Reply reply = rank_.call(InspectImage{.url = request.url}, kSmallStep,
-                                       "its look at image '" + request.url + "'");
-        images_.push_back(plan_of(reply.result, static_cast<int>(images_.size())));
+      take_environment(ahead_.environment);
+      for (std::size_t i = 0; i < options_.images.size(); ++i) {
+        const std::string what = "its look at image '" + options_.images[i].url + "'";
+        images_.push_back(
+            plan_of(rank_.await(ahead_.images[i], kSmallStep, what).result, static_cast<int>(i)));
       }
     });
-    told = nlohmann::json{{"zero_ns", clock_.zero_ns()}, {"images", images_}}.dump();
+    told = nlohmann::json{{"zero_ns", clock_.zero_ns()}, {"images", images_}, {"accel", environment_.accel}}
+               .dump();
   }
-  agree(rank_.world(), failure, rank_.waiter(kSmallStep), "inspecting the images");
-  broadcast(rank_.world(), told, 0, rank_.waiter(kSmallStep), "the plan");
+  tell(rank_.world(), failure, told, rank_.waiter(kSmallStep), "planning");
+  const nlohmann::json plan = nlohmann::json::parse(told);
   if (!rank_.first()) {
-    const nlohmann::json plan = nlohmann::json::parse(told);
     clock_ = LaunchClock::of(plan.at("zero_ns"));
     images_ = plan.at("images").get<std::vector<ImagePlan>>();
   }
+  look_around(plan.at("accel").get<std::string>());
 
   placed_ = place_vms(options_, rank_.layout().node_of_rank);
   rank_.vms().placed = static_cast<int>(std::ranges::count(placed_, rank_.rank(), &PlacedVm::rank));
 
   const ClockOffset offset = measure_clock(rank_.layout(), rank_.waiter(kSmallStep));
   offset_ns_ = offset.offset_ns;
-  const std::vector<std::string> offsets = gather(rank_.world(), std::to_string(offset.offset_ns), 0,
-                                                  rank_.waiter(kSmallStep), "the clocks' offsets");
+  std::vector<std::int64_t> offsets_ns(static_cast<std::size_t>(rank_.layout().ranks), 0);
+  if (!rank_.layout().one_clock) {
+    const std::vector<std::string> offsets = gather(rank_.world(), std::to_string(offset.offset_ns), 0,
+                                                    rank_.waiter(kSmallStep), "the clocks' offsets");
+    std::ranges::transform(offsets, offsets_ns.begin(),
+                           [](const std::string& text) { return std::stoll(text); });
+  }
   if (desk_) {
-    std::vector<std::int64_t> offsets_ns;
-    for (const std::string& text : offsets) offsets_ns.push_back(std::stoll(text));
     desk_->clock_offsets(std::move(offsets_ns));
     tell_desk_the_plan();
   }
@@ -102,26 +102,23 @@ void Launch::plan() {
   }
 }
 
-void Launch::look_around() {
-  // Rank 0 chooses the accelerator for all, and warns once when it is the slow one.
-  std::string accel = to_text(options_.guest.accel);
-  const auto probe = [&] {
-    const ProbeEnvironment request{.qemu = options_.guest.qemu,
-                                   .accel = accel,
-                                   .machine = to_text(options_.guest.machine),
-                                   .backend = options_.backend};
-    environment_ = environment_of(rank_.call(request, kSmallStep, "its look at QEMU and libvirt"));
-  };
-  std::optional<Error> failure;
-  if (rank_.first()) failure = attempt(probe);
-  agree(rank_.world(), failure, rank_.waiter(kSmallStep), "looking at the environment");
-  if (rank_.first()) accel = environment_.accel;
-  broadcast(rank_.world(), accel, 0, rank_.waiter(kSmallStep), "the accelerator");
+void Launch::take_environment(std::uint64_t request) {
+  environment_ = environment_of(rank_.await(request, kSmallStep, "its look at QEMU and libvirt"));
+}
+
+/// `accel`: rank 0 chooses it for all.
+void Launch::look_around(const std::string& accel) {
   guest_ = options_.guest;
   guest_.accel = parse_accel(accel);
 
-  failure = attempt([&] {
-    if (!rank_.first()) probe();
+  const std::optional<Error> failure = attempt([&] {
+    if (!rank_.first()) take_environment(ahead_.environment);
+    if (accel != environment_.accel) {
+      take_environment(rank_.ask(ProbeEnvironment{.qemu = options_.guest.qemu,
+                                                  .accel = accel,
+                                                  .machine = to_text(options_.guest.machine),
+                                                  .backend = options_.backend}));
+    }
     driver_ = resolve_driver(options_.driver,
                              {.path = environment_.qemu,
                               .version = environment_.qemu_version,
@@ -235,8 +232,7 @@ void Launch::find_caches() {
   }
   // A profile may take as long as its boots may, and as long again when another launch makes the same one.
   const auto longest = 2 * options_.profile_runs * (options_.timeout + 120s) + 600s;
-  agree(rank_.world(), failure, rank_.waiter(longest), "finding the boot cache");
-  broadcast(rank_.world(), told, 0, rank_.waiter(kSmallStep), "where the caches are");
+  tell(rank_.world(), failure, told, rank_.waiter(longest), "finding the boot cache");
   if (!rank_.first()) images_ = nlohmann::json::parse(told).get<std::vector<ImagePlan>>();
 }
 
@@ -257,9 +253,13 @@ void Launch::find_cache(ImagePlan& image) {
   if (options_.cache == CacheMode::path) {
     image.payload = options_.cache_path;
   } else {
-    const Reply reply = rank_.call(FindCache{to_json(build_request(image))}, longest,
-                                   "the boot cache of '" + image.url + "'");
+    const std::string what = "the boot cache of '" + image.url + "'";
+    Reply reply = rank_.await(ahead_.caches[static_cast<std::size_t>(image.index)], longest, what);
     image.payload = reply.result.at("path").get<std::string>();
+    if (image.payload.empty()) {
+      reply = rank_.call(FindCache{to_json(build_request(image))}, longest, what);
+      image.payload = reply.result.at("path").get<std::string>();
+    }
     if (reply.result.at("built")) desk_->journal().boot_trace(read_boot_trace(trace_file(image)));
   }
   // The store's caches were sampled when they were found.

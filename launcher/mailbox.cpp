@@ -1,17 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "launcher/mailbox.hpp"
 
-#include "launcher/mpi/nodes.hpp"
-
 namespace vmi {
-namespace {
 
-constexpr int kTag = 1;
-
-}  // namespace
-
-Mailbox::Mailbox(const Comm& world, const Waiter& waiter)
-    : comm_(duplicate(world, waiter, "the mailbox of all ranks")), rank_(comm_.rank()) {
+Mailbox::Mailbox(const Comm& world) : comm_(Comm::borrowed(world.get())), rank_(comm_.rank()) {
 }
 
 void Mailbox::post(std::string text) {
@@ -21,9 +13,9 @@ void Mailbox::post(std::string text) {
   }
   auto memory = std::make_shared<std::string>(std::move(text));
   MPI_Request request = MPI_REQUEST_NULL;
-  check_mpi(
-      MPI_Isend(memory->data(), static_cast<int>(memory->size()), MPI_CHAR, 0, kTag, comm_.get(), &request),
-      "cannot send to rank 0");
+  check_mpi(MPI_Isend(memory->data(), static_cast<int>(memory->size()), MPI_CHAR, 0, kMailTag, comm_.get(),
+                      &request),
+            "cannot send to rank 0");
   outgoing_.emplace_back(request, std::move(memory));
 }
 
@@ -32,7 +24,7 @@ void Mailbox::start_receives() {
     int arrived = 0;
     MPI_Message message = MPI_MESSAGE_NULL;
     MPI_Status status;
-    check_mpi(MPI_Improbe(MPI_ANY_SOURCE, kTag, comm_.get(), &arrived, &message, &status),
+    check_mpi(MPI_Improbe(MPI_ANY_SOURCE, kMailTag, comm_.get(), &arrived, &message, &status),
               "cannot look for messages");
     if (arrived == 0) return;
     int size = 0;

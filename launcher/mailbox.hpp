@@ -19,8 +19,8 @@ class Mailbox {
     std::string text;
   };
 
-  /// Collective; works on a duplicate of `world`.
-  Mailbox(const Comm& world, const Waiter& waiter);
+  /// One for each communicator, which outlives it: its messages are told from others by their tag.
+  explicit Mailbox(const Comm& world);
 
   void post(std::string text);
   /// The next letter that arrived whole; only rank 0 gets any. Lets pending sends make progress too.

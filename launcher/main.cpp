@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // vmilaunch: starts VMs on all ranks of an MPI job at once. README.md beside this file has the stages.
 #include "cachegen/support/interrupt.hpp"
+#include "launcher/head_start.hpp"
 #include "launcher/launch.hpp"
 #include "launcher/signals.hpp"
 #include "launcher/warm.hpp"
@@ -61,13 +62,16 @@ int launch_main(int argc, char** argv) {
   // The supervisor is started before MPI is: nothing may fork inside an MPI process.
   Supervisor supervisor = Supervisor::start({.log_threshold = log_threshold()});
   catch_signals();
+  HeadStart ahead = start_ahead(options, supervisor, early_rank() == 0);
   Session session(&argc, &argv, Deadline::after(120s));
+  // Where the starter says nothing beforehand, all believe to be the first.
+  if (session.rank() == 0 && !ahead.first) ahead = start_ahead(options, supervisor, true);
   log_identity("vmilaunch", session.ranks() > 1 ? session.rank() : -1);
 
   int status = 0;
   {
     Rank rank(options, session, supervisor, Waiter{Deadline::after(120s)});
-    Launch launch(rank, shell_quoted(Argv(argv, argv + argc)));
+    Launch launch(rank, std::move(ahead), shell_quoted(Argv(argv, argv + argc)));
     status = launch.run();
   }
   supervisor.shutdown(Deadline::after(10s));

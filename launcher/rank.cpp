@@ -21,7 +21,7 @@ Rank::Rank(const LaunchOptions& options, Session& session, Supervisor& superviso
       session_(session),
       supervisor_(supervisor),
       layout_(group_by_node(session.world(), start_up)),
-      mailbox_(session.world(), start_up),
+      mailbox_(session.world()),
       lifeline_(session.world(), layout_.node_key, start_up) {
 }
 

@@ -104,16 +104,12 @@ void Stages::stay_until(std::int64_t at_ns) {
 
 void Stages::plan() {
   layout_ = group_by_node(world_, waiter());
-  mailbox_.emplace(world_, waiter());
+  layout_.one_clock = false;  // the simulated nodes are machines of their own
+  mailbox_.emplace(world_);
   exchange_in_ring(world_, std::string(kAddressBytes, 'a'), waiter(), "addresses");
-  agreed("opening the record");
+  std::string told(kPlanBytes, 'p');
+  tell(world_, std::nullopt, told, waiter(), "planning");
   agreed("looking at the environment");
-  std::string told = first_ ? "tcg" : "";
-  broadcast(world_, told, 0, waiter(), "the accelerator");
-  agreed("looking at the environment");
-  agreed("inspecting the images");
-  told = first_ ? std::string(kPlanBytes, 'p') : "";
-  broadcast(world_, told, 0, waiter(), "the plan");
   const ClockOffset offset = measure_clock(layout_, waiter());
   gather(world_, std::to_string(offset.offset_ns), 0, waiter(), "the clocks' offsets");
   post("node");

@@ -14,6 +14,25 @@ std::string host_name() {
   return name;
 }
 
+namespace {
+
+constexpr char kFailed = 'F';
+constexpr char kDone = 'D';
+
+/// The status travels as the first line.
+std::string failure_text(const Comm& comm, const Error& failure, std::string_view stage) {
+  std::string text = std::to_string(static_cast<int>(failure.status())) + "\n";
+  if (comm.size() > 1) text += "rank " + std::to_string(comm.rank()) + " on " + host_name() + ": ";
+  return text + failure.in(stage).what();
+}
+
+Error error_of(const std::string& text) {
+  const std::size_t end = text.find('\n');
+  return {static_cast<ExitStatus>(std::stoi(text.substr(0, end))), text.substr(end + 1)};
+}
+
+}  // namespace
+
 void agree(const Comm& comm, const std::optional<Error>& mine, const Waiter& waiter, std::string_view stage) {
   const std::string what = "all ranks to finish: " + std::string(stage);
   const int rank = comm.rank();
@@ -21,16 +40,18 @@ void agree(const Comm& comm, const std::optional<Error>& mine, const Waiter& wai
   const auto first = static_cast<int>(all_min(comm, mine ? rank : ranks, waiter, what));
   if (first == ranks) return;
 
-  // The status travels as the first line.
   std::string text;
-  if (rank == first) {
-    text = std::to_string(static_cast<int>(mine->status())) + "\n";
-    if (ranks > 1) text += "rank " + std::to_string(rank) + " on " + host_name() + ": ";
-    text += mine->in(stage).what();
-  }
+  if (rank == first) text = failure_text(comm, *mine, stage);
   broadcast(comm, text, first, waiter, what);
-  const std::size_t end = text.find('\n');
-  throw Error(static_cast<ExitStatus>(std::stoi(text.substr(0, end))), text.substr(end + 1));
+  throw error_of(text);
+}
+
+void tell(const Comm& comm, const std::optional<Error>& mine, std::string& text, const Waiter& waiter,
+          std::string_view stage) {
+  std::string told = mine ? kFailed + failure_text(comm, *mine, stage) : kDone + text;
+  broadcast(comm, told, 0, waiter, "rank 0: " + std::string(stage));
+  if (told.front() == kFailed) throw error_of(told.substr(1));
+  text = told.substr(1);
 }
 
 }  // namespace vmi

@@ -4,6 +4,7 @@
 #include "launcher/mpi/wait.hpp"
 
 #include <optional>
+#include <string>
 #include <string_view>
 
 namespace vmi {
@@ -12,6 +13,11 @@ namespace vmi {
 /// lowest failing rank (its status; "rank 3 on node7: stage: message", without the rank when there is only
 /// one), else all return. Every rank of `comm` calls it. One small allreduce when all is well.
 void agree(const Comm& comm, const std::optional<Error>& mine, const Waiter& waiter, std::string_view stage);
+
+/// Tells all ranks what rank 0 says, or its failure: then every rank throws that, as agree() does. `mine` and
+/// `text` count on rank 0 alone. One broadcast.
+void tell(const Comm& comm, const std::optional<Error>& mine, std::string& text, const Waiter& waiter,
+          std::string_view stage);
 
 /// Runs `work` and keeps its Error for agree().
 template <typename Work>

@@ -15,7 +15,6 @@
 namespace vmi {
 namespace {
 
-constexpr int kTag = 2;
 constexpr int kRounds = 12;
 constexpr std::string_view kWhat = "the clocks of all nodes";
 
@@ -42,7 +41,7 @@ class Exchange {
   void send(const Message& message) {
     auto memory = std::make_shared<Message>(message);
     MPI_Request raw = MPI_REQUEST_NULL;
-    check_mpi(MPI_Isend(memory.get(), sizeof(Message), MPI_BYTE, peer_, kTag, comm_.get(), &raw), kWhat);
+    check_mpi(MPI_Isend(memory.get(), sizeof(Message), MPI_BYTE, peer_, kClockTag, comm_.get(), &raw), kWhat);
     Request request(raw, memory);
     wait_awake(request, waiter_, peer_);
   }
@@ -50,7 +49,7 @@ class Exchange {
   Message receive() {
     auto memory = std::make_shared<Message>();
     MPI_Request raw = MPI_REQUEST_NULL;
-    check_mpi(MPI_Irecv(memory.get(), sizeof(Message), MPI_BYTE, peer_, kTag, comm_.get(), &raw), kWhat);
+    check_mpi(MPI_Irecv(memory.get(), sizeof(Message), MPI_BYTE, peer_, kClockTag, comm_.get(), &raw), kWhat);
     Request request(raw, memory);
     wait_awake(request, waiter_, peer_);
     return *memory;
@@ -81,6 +80,7 @@ ClockOffset measure_against(Exchange parent) {
 
 ClockOffset measure_clock(const NodeLayout& layout, const Waiter& waiter) {
   ClockOffset own;
+  if (layout.one_clock) return own;
   if (layout.leader) {
     // Binomial tree: the parent of a node is its number without the lowest set bit.
     const int node = layout.node;

@@ -11,8 +11,8 @@ namespace {
 // rest along a chain of all ranks, which takes longer with every one of them (experiments/simgrid).
 constexpr std::size_t kPart = std::size_t{60} << 10;
 
-constexpr int kForward = 1;  // tags, in a ring
-constexpr int kBackward = 2;
+constexpr std::size_t kSize = sizeof(std::uint64_t);
+constexpr std::size_t kFirst = 2048;  // of a broadcast
 
 /// Broadcasts exactly bytes.size() bytes, which every rank knows already.
 void broadcast_known_size(const Comm& comm, std::string& bytes, int root, const Waiter& waiter,
@@ -65,11 +65,17 @@ std::vector<std::string> unpacked(const std::string& bytes) {
 }  // namespace
 
 void broadcast(const Comm& comm, std::string& bytes, int root, const Waiter& waiter, std::string_view what) {
-  std::string header(sizeof(std::uint64_t), '\0');
+  // What is short goes with its size.
+  std::string first(kFirst, '\0');
   std::uint64_t size = bytes.size();
-  std::memcpy(header.data(), &size, sizeof size);
-  broadcast_known_size(comm, header, root, waiter, what);
-  std::memcpy(&size, header.data(), sizeof size);
+  std::memcpy(first.data(), &size, kSize);
+  bytes.copy(first.data() + kSize, kFirst - kSize);
+  broadcast_known_size(comm, first, root, waiter, what);
+  std::memcpy(&size, first.data(), kSize);
+  if (size <= kFirst - kSize) {
+    bytes = first.substr(kSize, size);
+    return;
+  }
   bytes.resize(size);
   broadcast_known_size(comm, bytes, root, waiter, what);
 }
@@ -169,9 +175,9 @@ Neighbours exchange_in_ring(const Comm& comm, const std::string& mine, const Wai
   };
   if (ranks == 1) return {mine, mine};
   // Of two ranks each is before and after the other: the tag tells the ways apart.
-  tell(after, kForward);
-  tell(before, kBackward);
-  Neighbours neighbours{hear(before, kForward), hear(after, kBackward)};
+  tell(after, kForwardTag);
+  tell(before, kBackwardTag);
+  Neighbours neighbours{hear(before, kForwardTag), hear(after, kBackwardTag)};
   wait_all(sends, waiter, what);
   return neighbours;
 }

@@ -38,7 +38,7 @@ void check_mpi(int code, std::string_view what) {
 
 Comm::~Comm() {
   // MPI still works on abandoned operations; which communicators they need is not known here.
-  if (comm_ != MPI_COMM_NULL && mpi_is_up() && abandoned().empty()) MPI_Comm_free(&comm_);
+  if (owned_ && comm_ != MPI_COMM_NULL && mpi_is_up() && abandoned().empty()) MPI_Comm_free(&comm_);
 }
 
 int Comm::rank() const {

@@ -15,14 +15,34 @@ namespace vmi {
 /// Throws Error(environment, "what: MPI's own text") unless `code` is MPI_SUCCESS.
 void check_mpi(int code, std::string_view what);
 
-/// Owns one communicator. Communicators return their errors (check_mpi throws them) instead of aborting.
+/// What the messages between two ranks are about, where several things share a communicator.
+enum Tag : int {
+  kControlTag = 1,
+  kClockTag = 2,
+  kMailTag = 3,
+  kForwardTag = 4,
+  kBackwardTag = 5,
+  kFirstFlowTag = 10
+};
+
+/// Owns one communicator, or borrows one. Communicators return their errors (check_mpi throws them) instead
+/// of aborting.
 class Comm {
  public:
   Comm() = default;
-  explicit Comm(MPI_Comm comm) : comm_(comm) {}
-  Comm(Comm&& other) noexcept : comm_(std::exchange(other.comm_, MPI_COMM_NULL)) {}
+  explicit Comm(MPI_Comm comm) : comm_(comm), owned_(true) {}
+  /// One that lives longer, MPI's own ones among them. To make another costs every rank several rounds of
+  /// messages.
+  static Comm borrowed(MPI_Comm comm) {
+    Comm borrowed(comm);
+    borrowed.owned_ = false;
+    return borrowed;
+  }
+  Comm(Comm&& other) noexcept
+      : comm_(std::exchange(other.comm_, MPI_COMM_NULL)), owned_(std::exchange(other.owned_, false)) {}
   Comm& operator=(Comm&& other) noexcept {
     std::swap(comm_, other.comm_);
+    std::swap(owned_, other.owned_);
     return *this;
   }
   Comm(const Comm&) = delete;
@@ -36,6 +56,7 @@ class Comm {
 
  private:
   MPI_Comm comm_ = MPI_COMM_NULL;
+  bool owned_ = false;
 };
 
 /// Owns one operation in flight, and keeps alive the memory that MPI may still read or write for it.

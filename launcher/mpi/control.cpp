@@ -2,7 +2,6 @@
 #include "launcher/mpi/control.hpp"
 
 #include "launcher/mpi/agree.hpp"
-#include "launcher/mpi/nodes.hpp"
 
 #include <algorithm>
 #include <cstring>
@@ -10,8 +9,6 @@
 
 namespace vmi {
 namespace {
-
-constexpr int kTag = 1;
 
 /// Of one size, so that it is received without asking first, and small, so that MPI sends it without a
 /// handshake.
@@ -23,8 +20,7 @@ struct Note {
 
 }  // namespace
 
-Control::Control(const Comm& world, const Waiter& waiter)
-    : comm_(duplicate(world, waiter, "all ranks to open the control channel")) {
+Control::Control(const Comm& world) : comm_(Comm::borrowed(world.get())) {
   const int rank = comm_.rank();
   const int ranks = comm_.size();
   std::set<int> neighbours;
@@ -44,7 +40,7 @@ void Control::pass_on(const Announcement& announcement) {
   announcement.text.copy(note->text, sizeof note->text - 1);
   for (const int neighbour : neighbours_) {
     MPI_Request raw = MPI_REQUEST_NULL;
-    check_mpi(MPI_Isend(note.get(), sizeof(Note), MPI_BYTE, neighbour, kTag, comm_.get(), &raw),
+    check_mpi(MPI_Isend(note.get(), sizeof(Note), MPI_BYTE, neighbour, kControlTag, comm_.get(), &raw),
               "cannot pass an announcement on");
     sends_.emplace_back(raw, note);
   }
@@ -61,12 +57,13 @@ std::optional<Announcement> Control::poll() {
   while (true) {
     int arrived = 0;
     MPI_Status status;
-    check_mpi(MPI_Iprobe(MPI_ANY_SOURCE, kTag, comm_.get(), &arrived, &status),
+    check_mpi(MPI_Iprobe(MPI_ANY_SOURCE, kControlTag, comm_.get(), &arrived, &status),
               "cannot look for announcements");
     if (arrived == 0) return news;
     Note note{};
     // Returns at once: the note has arrived.
-    check_mpi(MPI_Recv(&note, sizeof note, MPI_BYTE, status.MPI_SOURCE, kTag, comm_.get(), MPI_STATUS_IGNORE),
+    check_mpi(MPI_Recv(&note, sizeof note, MPI_BYTE, status.MPI_SOURCE, kControlTag, comm_.get(),
+                       MPI_STATUS_IGNORE),
               "cannot read an announcement");
     if (announced_) continue;
     note.text[sizeof note.text - 1] = '\0';

@@ -25,8 +25,8 @@ struct Announcement {
 /// ranks announce at once, every rank hears one of the two.
 class Control {
  public:
-  /// Collective; works on a duplicate of `world`.
-  Control(const Comm& world, const Waiter& waiter);
+  /// One for each communicator, which outlives it: its messages are told from others by their tag.
+  explicit Control(const Comm& world);
 
   /// Tells all other ranks, unless somebody announced something before. Does not wait.
   void announce(ExitStatus status, const std::string& text);

@@ -6,7 +6,6 @@
 namespace vmi {
 namespace {
 
-constexpr int kFirstTag = 10;  // tree t uses kFirstTag + t
 constexpr std::string_view kWhat = "cannot move a piece";
 
 }  // namespace
@@ -61,7 +60,7 @@ Flow::Flow(const Comm& comm, const Route& route, const DistributeOptions& option
       source_(ends_.produce != nullptr) {
   for (const TreePlace& place : route) {
     Tree tree;
-    tree.tag = kFirstTag + static_cast<int>(trees_.size());
+    tree.tag = kFirstFlowTag + static_cast<int>(trees_.size());
     tree.parent = place.parent;
     for (const int child : place.children) tree.children.push_back({child, {}, 0});
     trees_.push_back(std::move(tree));

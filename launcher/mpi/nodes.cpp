@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "launcher/mpi/nodes.hpp"
 
+#include "cachegen/support/file.hpp"
 #include "launcher/mpi/agree.hpp"
 #include "launcher/mpi/collective.hpp"
 #include "launcher/mpi/watchdog.hpp"
@@ -9,6 +10,9 @@
 #include <cstdlib>
 #include <cstring>
 #include <map>
+
+#include <fcntl.h>
+#include <unistd.h>
 
 namespace vmi {
 namespace {
@@ -19,6 +23,17 @@ void tell_numbers(const Comm& world, std::vector<int>& numbers, const Waiter& wa
   broadcast(world, bytes, 0, waiter, what);
   numbers.resize(bytes.size() / sizeof(int));
   std::memcpy(numbers.data(), bytes.data(), bytes.size());
+}
+
+/// What this rank's CLOCK_MONOTONIC is: the kernel's since its boot, but for time namespaces. Empty where
+/// that cannot be told.
+std::string own_clock() {
+  std::error_code error;
+  const fs::path space = fs::read_symlink("/proc/self/ns/time", error);
+  const Fd boot(open("/proc/sys/kernel/random/boot_id", O_RDONLY | O_CLOEXEC));
+  char id[37] = {};
+  if (error || !boot || read(boot.get(), id, 36) != 36) return {};
+  return id + space.string();
 }
 
 }  // namespace
@@ -56,15 +71,29 @@ NodeLayout group_by_node(const Comm& world, const Waiter& waiter) {
   layout.node_key = own_node_key();
 
   std::map<std::string, int> numbers;
-  for (const std::string& key : gather(world, layout.node_key, 0, waiter, kWhat)) {
+  const std::string clock = own_clock();
+  bool one_clock = !clock.empty();
+  for (const std::string& told : gather(world, clock + "\n" + layout.node_key, 0, waiter, kWhat)) {
+    const std::size_t end = told.find('\n');
+    one_clock = one_clock && told.substr(0, end) == clock;
+    const std::string key = told.substr(end + 1);
     const auto [entry, is_new] = numbers.try_emplace(key, static_cast<int>(layout.node_keys.size()));
     if (is_new) layout.node_keys.push_back(key);
     layout.node_of_rank.push_back(entry->second);
   }
+  layout.node_of_rank.push_back(one_clock ? 1 : 0);
   tell_numbers(world, layout.node_of_rank, waiter, kWhat);
+  layout.one_clock = layout.node_of_rank.back() == 1;
+  layout.node_of_rank.pop_back();
   layout.node = layout.node_of_rank[static_cast<std::size_t>(layout.rank)];
   layout.nodes = *std::ranges::max_element(layout.node_of_rank) + 1;
 
+  if (layout.nodes == layout.ranks) {
+    layout.node_comm = Comm::borrowed(MPI_COMM_SELF);
+    layout.leader = true;
+    layout.leaders = Comm::borrowed(world.get());
+    return layout;
+  }
   layout.node_comm = split(world, layout.node, layout.rank, waiter, kWhat);
   layout.leader = layout.node_comm.rank() == 0;
   layout.leaders = split(world, layout.leader ? 0 : MPI_UNDEFINED, layout.rank, waiter, kWhat);

@@ -8,8 +8,24 @@
 
 #include <cstdlib>
 
+#include <unistd.h>
+
 namespace vmi {
 namespace {
+
+/// Open MPI asks every network library it was built with, and those of InfiniPath and Omni-Path wait 0.1 s
+/// each for a device to appear. Where there is no device of any of them, plain messages are what it ends up
+/// with; it is told so, unless the user said something.
+void skip_absent_networks() {
+  for (const char* said : {"OMPI_MCA_pml", "OMPI_MCA_mtl"}) {
+    if (std::getenv(said) != nullptr) return;
+  }
+  for (const char* device :
+       {"/dev/infiniband", "/dev/hfi1_0", "/dev/ipath", "/dev/cxi0", "/dev/kgni0", "/dev/bxi0"}) {
+    if (access(device, F_OK) == 0) return;
+  }
+  setenv("OMPI_MCA_pml", "ob1", 0);
+}
 
 void end_all_ranks(int status, void* /*unused*/) {
   log_error("this rank leaves without the others; MPI ends all ranks");
@@ -19,6 +35,7 @@ void end_all_ranks(int status, void* /*unused*/) {
 }  // namespace
 
 Session::Session(int* argc, char*** argv, Deadline deadline) {
+  skip_absent_networks();
   {
     const Watchdog watchdog(deadline, "MPI_Init", ExitStatus::environment);
     int provided = MPI_THREAD_SINGLE;
@@ -29,18 +46,12 @@ Session::Session(int* argc, char*** argv, Deadline deadline) {
                   "this MPI library does not work in a program with threads (MPI_THREAD_FUNNELED)");
     }
   }
-  // Duplicates inherit the handler.
-  check_mpi(MPI_Comm_set_errhandler(MPI_COMM_WORLD, MPI_ERRORS_RETURN), "cannot set MPI's error handler");
-  MPI_Comm raw = MPI_COMM_NULL;
-  const Waiter waiter{deadline};
-  {
-    const Watchdog watchdog(deadline, "MPI_Comm_dup at the start", ExitStatus::environment);
-    check_mpi(MPI_Comm_dup(MPI_COMM_WORLD, &raw), "cannot duplicate MPI_COMM_WORLD");
-  }
-  world_ = Comm(raw);
-  aftermath_ = duplicate(world_, waiter, "all ranks to start");
-  closing_ = duplicate(world_, waiter, "all ranks to start");
-  control_ = std::make_unique<Control>(world_, waiter);
+  for (MPI_Comm comm : {MPI_COMM_WORLD, MPI_COMM_SELF})  // duplicates inherit the handler
+    check_mpi(MPI_Comm_set_errhandler(comm, MPI_ERRORS_RETURN), "cannot set MPI's error handler");
+  // Nothing else in this program uses MPI.
+  world_ = Comm::borrowed(MPI_COMM_WORLD);
+  aftermath_ = duplicate(world_, {deadline}, "all ranks to start");
+  control_ = std::make_unique<Control>(world_);
 }
 
 Session::~Session() {
@@ -51,7 +62,7 @@ Session::~Session() {
 void Session::finalize(Deadline deadline, ExitStatus status) {
   // Announcements that come now have nobody left to stop; reading them keeps MPI's queues clean.
   const Waiter waiter{deadline, [this] { control_->poll(); }};
-  if (const auto failure = attempt([&] { barrier(closing_, waiter, "all ranks to end"); })) {
+  if (const auto failure = attempt([&] { barrier(aftermath_, waiter, "all ranks to end"); })) {
     log_error(failure->what());
     MPI_Abort(MPI_COMM_WORLD, static_cast<int>(status));
   }
@@ -59,7 +70,6 @@ void Session::finalize(Deadline deadline, ExitStatus status) {
   const std::size_t left = settle_abandoned_requests();
   if (left > 0) log_debug(std::to_string(left) + " MPI operations were given up");
   control_.reset();
-  closing_ = Comm();
   aftermath_ = Comm();
   world_ = Comm();
   const Watchdog watchdog(deadline, "MPI_Finalize", status);

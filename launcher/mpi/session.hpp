@@ -20,7 +20,8 @@ class Session {
   int rank() const { return world_.rank(); }
   int ranks() const { return world_.size(); }
   const Comm& world() const { return world_; }
-  /// For what is left to do together once a wait on world() was given up (Request explains).
+  /// For what is left to do together once a wait on world() was given up (Request explains); finalize() waits
+  /// for all ranks on it.
   const Comm& aftermath() const { return aftermath_; }
   Control& control() { return *control_; }
 
@@ -32,7 +33,6 @@ class Session {
   bool finalized_ = false;
   Comm world_;
   Comm aftermath_;
-  Comm closing_;  // for finalize() alone
   std::unique_ptr<Control> control_;
 };
 

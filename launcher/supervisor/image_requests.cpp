@@ -31,8 +31,9 @@ nlohmann::json inspect(const InspectImage& request) {
 }
 
 nlohmann::json find_cache(const FindCache& request, const std::function<void(const std::string&)>& progress) {
-  const FoundCache found = build_or_find(build_request_from_json(request.request),
-                                         [&](const BuildStep& step) { progress(step.text); });
+  const BuildRequest wanted = build_request_from_json(request.request);
+  if (!request.build) return {{"path", find_usable(wanted).value_or("").string()}, {"built", false}};
+  const FoundCache found = build_or_find(wanted, [&](const BuildStep& step) { progress(step.text); });
   return {{"path", found.path.string()}, {"built", found.built}};
 }
 

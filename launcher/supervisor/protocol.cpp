@@ -14,7 +14,7 @@ NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(VmSpec, index, name, image_url, image_format,
 
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(InspectImage, url, format)
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(ProbeEnvironment, qemu, accel, machine, backend)
-NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(FindCache, request)
+NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(FindCache, request, build)
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(VerifyCache, cache, image_url, full)
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(OpenColdCache, image_url, kept_folder, new_file, quota, granularity,
                                    sample, reject)

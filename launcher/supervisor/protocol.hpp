@@ -86,6 +86,7 @@ struct Environment {
 struct FindCache {
   static constexpr const char* kType = "find_cache";
   nlohmann::json request;
+  bool build = true;  ///< false: where the store has none that can be used, the path is empty
 };
 
 /// Compares the cache with its base, as --verify-cache says. Reply's result: {"findings": [text...],
@@ -129,7 +130,7 @@ struct Describe {
 };
 
 /// Makes the hypervisor ready for prepare: libvirt's driver opened and the emulator known. Optional; Prepare
-/// does it too.
+/// does it too. Of the accelerators, "auto" is the one that Prepare is likely to be given.
 struct Warm {
   static constexpr const char* kType = "warm";
   Backend backend = Backend::automatic;

@@ -197,10 +197,11 @@ void Server::on(std::uint64_t id, const Describe& request) {
 
 void Server::on(std::uint64_t id, const Warm& request) {
   in_background(id, [this, request] {
-    GuestSpec guest{.qemu = facts_.qemu(request.qemu).path,
-                    .accel = facts_.accel(parse_accel(request.accel)),
-                    .machine = parse_machine(request.machine)};
-    hypervisors_.get(request.backend)->warm(guest);
+    // libvirt's driver first: QEMU may be under the eyes of another request.
+    const std::shared_ptr<Hypervisor> hypervisor = hypervisors_.get(request.backend);
+    hypervisor->warm({.qemu = facts_.qemu(request.qemu).path,
+                      .accel = likely_accel(parse_accel(request.accel)),
+                      .machine = parse_machine(request.machine)});
     return nlohmann::json();
   });
 }

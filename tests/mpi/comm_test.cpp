@@ -106,7 +106,8 @@ TEST_CASE("all ranks throw the first failing rank's message, or none does") {
 }
 
 TEST_CASE("an announcement reaches every rank, once, whatever it waits for") {
-  Control control(session().world(), waiter());
+  const Comm comm = fresh_comm();
+  Control control(comm);
   const int last = session().ranks() - 1;
   if (session().rank() == last) control.announce(ExitStatus::terminated, "interrupted by signal 15");
   if (session().rank() != last) {

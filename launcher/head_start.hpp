@@ -1,0 +1,24 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include "launcher/launch_options.hpp"
+#include "launcher/supervisor/client.hpp"
+
+#include <cstdint>
+#include <vector>
+
+namespace vmi {
+
+/// What a rank asks of its supervisor before MPI is up, and takes the replies of later: QEMU and libvirt are
+/// looked at, and on the first rank images and store too, while MPI starts. Nothing of it changes anything.
+struct HeadStart {
+  bool first = false;             ///< asked as rank 0 asks
+  std::uint64_t environment = 0;  ///< ProbeEnvironment; for the accelerator that needs nothing unless `first`
+  std::vector<std::uint64_t> images;  ///< InspectImage, one an image, if `first`
+  std::vector<std::uint64_t> caches;  ///< FindCache, without building, one an image; empty: not asked
+};
+
+/// `first`: this process is going to be rank 0. Should it be wrong, its replies are not used.
+HeadStart start_ahead(const LaunchOptions& options, Supervisor& supervisor, bool first);
+
+}  // namespace vmi
