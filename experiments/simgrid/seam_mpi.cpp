@@ -59,6 +59,7 @@ struct Box {
 struct Rank {
   std::vector<std::pair<std::uint64_t, std::unique_ptr<Box>>> boxes;  // by context and tag; few
   std::unique_ptr<Group> world;
+  std::unique_ptr<Group> self;  // when it was asked for
   simgrid::s4u::SemaphorePtr wake = simgrid::s4u::Semaphore::create(0);
   int open = 0;       // operations that are not complete
   bool news = false;  // one was completed since it last napped
@@ -270,11 +271,25 @@ MPI_Comm split(const Group& whole, int colour, int key) {
   return made;
 }
 
+MPI_Comm self_group() {
+  Rank& rank = mine();
+  if (!rank.self) {
+    auto members = std::make_shared<const std::vector<int>>(1, rank.world->rank);
+    rank.self = std::make_unique<Group>(Group{.members = std::move(members), .context = g_contexts++});
+  }
+  return reinterpret_cast<MPI_Comm>(rank.self.get());
+}
+
 }  // namespace vmi
 
 using vmi::Operation;
 
 extern "C" {
+
+/// MPI_COMM_SELF.
+MPI_Comm smpi_process_comm_self() {
+  return vmi::self_group();
+}
 
 int MPI_Init_thread(int*, char***, int required, int* provided) {
   *provided = required;  // there are no threads
