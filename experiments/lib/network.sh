@@ -8,12 +8,13 @@
 
 readonly storage_address=10.77.255.1
 
-# All namespaces share the kernel's table of neighbours, and two clusters of 64 nodes overflow its usual 1,024 entries: their packets
-# are then lost. The limits are the whole machine's; they are raised where they are lower, and stay so.
-allow_neighbours() {
+# What the nodes share of the kernel. Its table of neighbours: two clusters of 64 nodes overflow the usual 1,024 entries, and lose packets.
+# A user's inotify instances: each node's supervisor needs one, and there are 128. The limits are the whole machine's; they are raised where
+# they are lower, and stay so.
+raise_limits() {
     local limit file
-    for limit in gc_thresh2:32768 gc_thresh3:65536; do
-        file=/proc/sys/net/ipv4/neigh/default/${limit%:*}
+    for limit in net/ipv4/neigh/default/gc_thresh2:32768 net/ipv4/neigh/default/gc_thresh3:65536 fs/inotify/max_user_instances:8192; do
+        file=/proc/sys/${limit%:*}
         [[ ! -w $file ]] || (($(<"$file") >= ${limit#*:})) || printf '%s\n' "${limit#*:}" >"$file"
     done
 }
@@ -21,7 +22,7 @@ allow_neighbours() {
 # make_network NODES RATE STORAGE_RATE
 make_network() {
     local nodes=$1 rate=$2 storage_rate=$3 switch=$prefix-switch i
-    allow_neighbours
+    raise_limits
     ip netns add "$switch"
     ip -n "$switch" link add bridge type bridge
     ip -n "$switch" link set bridge up
