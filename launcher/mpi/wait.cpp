@@ -21,12 +21,13 @@ void Napper::nap(int wake_fd) {
   constexpr int kYields = 20;
   constexpr auto kShortest = 20us;
   constexpr microseconds kLongest = 20ms;
+  constexpr microseconds kLongestWoken = 100ms;
   if (naps_++ < kYields) {
     sched_yield();
     return;
   }
   const auto waited = std::chrono::duration_cast<microseconds>(Clock::now() - begin_);
-  const microseconds longest = woken_ ? kLongest : std::clamp<microseconds>(waited / 200, 2ms, kLongest);
+  const microseconds longest = woken_ ? kLongestWoken : std::clamp<microseconds>(waited / 200, 2ms, kLongest);
   const int doublings = std::min((naps_ - kYields) / 8, 16);
   sleep_for(std::min<microseconds>(kShortest * (1 << doublings), longest), wake_fd);
 }

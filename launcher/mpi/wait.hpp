@@ -28,9 +28,9 @@ struct Waiter {
 void sleep_for(std::chrono::microseconds time, int wake_fd);
 
 /// Naps between two tests: first yields the processor, then sleeps longer and longer, up to 2 ms or a two
-/// hundredth of the time waited, and never more than 20 ms; when `woken`, up to these at once. Polling ranks
-/// may outnumber the cores: 64 that looked every 2 ms took a quarter of two processors from the VMs they
-/// waited for.
+/// hundredth of the time waited, and never more than 20 ms; when `woken`, up to 100 ms. Polling ranks may
+/// outnumber the cores: 64 that looked every 2 ms took a quarter of two processors from the VMs they waited
+/// for.
 class Napper {
  public:
   explicit Napper(bool woken = false) : woken_(woken) {}
