@@ -56,9 +56,10 @@ def draw(experiment):
         axes.set_title(f"{arm} cache", fontsize=10)
         axes.set_xlabel("quota [MB]")
         axes.set_xlim(left=0)
-        axes.set_ylim(0, 1.08 * max(_plain(read) / 1e6, axes.dataLim.y1))  # the highest markers whole
         axes.grid(axis="y", alpha=0.3)
         plain(axes)
+    # Both panels share it; the highest markers whole.
+    panels[0].set_ylim(0, 1.08 * max(_plain(read) / 1e6, *(axes.dataLim.y1 for axes in panels)))
     panels[0].set_ylabel("read of the base in one boot [MB]")
     figure.legend(*panels[0].get_legend_handles_labels(), loc="upper center", ncol=3, fontsize=8, frameon=False)
     figure.get_layout_engine().set(rect=(0, 0, 1, 0.88))

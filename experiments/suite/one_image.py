@@ -31,7 +31,7 @@ FAST_MBIT = 500  # links from this rate on carry more to 64 nodes than two proce
 LONG_S = 600  # an arm that takes longer runs once
 # These wait for the storage node's link nearly all the time, so several run beside each other, each in a cluster of its own.
 LINK_BOUND = ("plain", "cold stock", "cold")
-BESIDE = 4
+BESIDE = 2
 
 # Options of each arm. "held" is measured right after "sent", with the caches that it left on the nodes.
 ARMS = {
