@@ -1,0 +1,63 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: Apache-2.0
+"""An install under a prefix, as a site makes one, used by somebody who is not root and knows nothing of the build."""
+import os
+import pathlib
+import pwd
+import shutil
+import subprocess
+import tempfile
+import unittest
+
+BUILD = pathlib.Path(os.environ["VMI_BUILD"])
+COMMANDS = ("vmicache", "vmilaunch", "vmireport")
+DEADLINE = 120  # seconds, for any one step
+
+
+class Installed(unittest.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        cls.place = pathlib.Path(tempfile.mkdtemp(prefix="vmi-install-"))
+        cls.addClassCleanup(shutil.rmtree, cls.place, ignore_errors=True)
+        cls.place.chmod(0o755)
+        cls.prefix = cls.place / "prefix"
+        subprocess.run(["/usr/bin/cmake", "--install", BUILD, "--prefix", cls.prefix], check=True, stdout=subprocess.DEVNULL, timeout=DEADLINE)
+        cls.home = cls.place / "home"
+        cls.home.mkdir()
+        cls.user = pwd.getpwuid(os.geteuid()).pw_name
+        if os.geteuid() == 0:
+            cls.user = f"vmi-{cls.place.name.rsplit('-', 1)[1]}"
+            subprocess.run(["useradd", "--no-create-home", "--home-dir", cls.home, "--shell", "/bin/sh", cls.user], check=True)
+            cls.addClassCleanup(subprocess.run, ["userdel", cls.user], check=True)
+            shutil.chown(cls.home, cls.user, cls.user)
+
+    def run_installed(self, *words):
+        """The output of a command by its name, in a login's environment with the prefix in its PATH."""
+        drop = ["setpriv", f"--reuid={self.user}", f"--regid={self.user}", "--init-groups"] if os.geteuid() == 0 else []
+        environment = {"HOME": self.home, "USER": self.user, "LANG": "C.UTF-8", "PATH": f"{self.prefix}/bin:/usr/bin:/bin"}
+        done = subprocess.run([*drop, "env", "-i", *(f"{name}={value}" for name, value in environment.items()), *map(str, words)], cwd=self.home,
+                              stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=DEADLINE, check=False)
+        self.assertEqual(done.returncode, 0, f"{words[0]}: {done.stdout}")
+        return done.stdout
+
+    def test_every_command_runs_and_has_its_manual_and_completions(self):
+        for command in COMMANDS:
+            with self.subTest(command=command):
+                self.assertIn(command, self.run_installed(command, "--version"))
+                self.assertIn("--help", self.run_installed(command, "--help"))
+                for path in (f"share/man/man1/{command}.1", f"share/bash-completion/completions/{command}", f"share/zsh/site-functions/_{command}"):
+                    self.assertGreater((self.prefix / path).stat().st_size, 0, path)
+
+    def test_a_launch_with_a_cache_and_its_report(self):
+        guest = self.home / "guest.raw"
+        shutil.copy(BUILD / "tests/supervisor/READY.boot", guest)
+        os.truncate(guest, 16 * 2**20)
+        shutil.chown(guest, self.user)
+        self.run_installed("vmilaunch", "--image", guest, "--vms", 2, "--memory", "16M", "--accel", "tcg", "--ready", "serial:READY", "--timeout", "60s",
+                           "--cache-dir", self.home / "store", "--node-dir", self.home / "node", "--output", self.home / "run.h5")
+        self.assertIn("2 of 2 VMs ready", self.run_installed("vmireport", self.home / "run.h5"))
+        self.assertIn("guest.raw", self.run_installed("vmicache", "ls", "--cache-dir", self.home / "store"))
+
+
+if __name__ == "__main__":
+    unittest.main(verbosity=2)
