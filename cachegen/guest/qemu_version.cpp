@@ -44,7 +44,7 @@ std::string version_text(const fs::path& program, Deadline deadline) {
   const fs::path kept = kept_at(program);
   std::error_code missing;
   if (!kept.empty() && fs::file_size(kept, missing) > 0 && !missing) return read_text(kept);
-  const std::string text = run_checked({program.string(), "--version"}, deadline);
+  std::string text = run_checked({program.string(), "--version"}, deadline);
   if (kept.empty()) return text;
   try {
     fs::create_directories(kept.parent_path());
