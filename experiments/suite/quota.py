@@ -30,7 +30,7 @@ def run(results, folder, full):
     todo = [(arm, share, repeat) for repeat in range(repeats) for arm, share in points if not results.has(arm=arm, share=share, repeat=repeat)]
     # A quota bounds the file; it needs room for metadata even when it holds nothing.
     quotas = {share: int(share * boot.cache.stat().st_size) // 4096 * 4096 for _, share, _ in todo}
-    warm = {share: warm_cache(boot, quotas[share], folder) for arm, share, _ in todo if arm == "warm"}
+    warm = {share: warm_cache(boot, quotas[share], folder) for share in sorted({share for arm, share, _ in todo if arm == "warm"})}
 
     def measure(arm, share, repeat):
         with Box(1, f"{rate}mbit", [boot.image]) as box, tempfile.TemporaryDirectory(dir=ROOT / "build", prefix="quota-") as disk:
