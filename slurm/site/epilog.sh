@@ -1,22 +1,29 @@
 #!/bin/bash
-# Epilog example: removes what killed launches of the job's user left on this node, when that user has no other job here.
-# It calls no Slurm command, ends within seconds, and never fails the node: whatever happens, it exits 0.
+# Epilog and task epilog: removes what killed launches of the job's user left on this node. It calls no Slurm command, ends
+# within seconds, and never fails the node: whatever happens, it exits 0.
+#   Epilog=.../epilog.sh                 in slurm.conf: after each job
+#   SLURM_TASK_EPILOG=.../epilog.sh      in the user's environment: after each step, for which it needs no administrator
 # The SPANK plugin runs it as the user, with the site's node folder in VMILAUNCH_NODE_DIR.
 # SPDX-License-Identifier: Apache-2.0
-user=${SLURM_JOB_UID:-0}
+PATH=/usr/bin:/bin:/usr/sbin:/sbin
+user=${SLURM_JOB_UID:-$EUID}
 ((user > 0)) || exit 0  # root's processes are none of a job's
 
-# Which of the user's folders have a dead owner: their owner file says "PID START-TIME BOOT-ID HOST".
-stale() {
-    local pid start boot
-    read -r pid start boot _ <"$1/owner" || return 1
-    [[ $boot == "$(</proc/sys/kernel/random/boot_id)" ]] || return 0
-    [[ $pid =~ ^[0-9]+$ && -r /proc/$pid/stat ]] || return 0
-    local stat
-    stat=$(<"/proc/$pid/stat") || return 0
+# Is this process, which started then, still there?
+lives() {
+    local pid=$1 start=$2 stat
+    [[ $pid =~ ^[0-9]+$ ]] && stat=$(<"/proc/$pid/stat") || return 1
     # shellcheck disable=SC2086
     set -- ${stat##*) }
-    [[ ${20} != "$start" ]]
+    [[ $1 != [ZX] && ${20} == "$start" ]]
+}
+
+# Is a folder's owner surely dead? Its owner file says "PID START-TIME BOOT-ID HOST"; without one, the folder is being made.
+is_stale() {
+    local pid start boot host
+    read -r pid start boot host <"$1/owner" || return 1
+    [[ $host == "$(uname -n)" ]] || return 1
+    [[ $boot != "$(</proc/sys/kernel/random/boot_id)" ]] || ! lives "$pid" "$start"
 }
 
 sweep() {
@@ -25,7 +32,7 @@ sweep() {
         [[ -d $folder && ! -L $folder && $(stat -c %u "$folder") == "$user" ]] || continue
         # Who holds the folder's lock lives, in whatever pid namespace.
         flock --nonblock --exclusive "$folder" true 2>/dev/null || continue
-        stale "$folder" || continue
+        is_stale "$folder" || continue
         for pid in $(pgrep -U "$user" -f -- "$folder/"); do
             [[ $(readlink "/proc/$pid/exe") == */qemu-* ]] && kill -KILL "$pid"
         done
@@ -33,8 +40,31 @@ sweep() {
     done
 }
 
+# Does a supervisor of this step still live? It cleans up, or dies of the SIGKILL that its whole step got.
+step_lives() {
+    local folder pid start
+    for folder in "$@"; do
+        read -r pid start _ <"$folder/owner" || continue
+        lives "$pid" "$start" || continue
+        grep -qzx "SLURM_JOB_ID=$SLURM_JOB_ID" "/proc/$pid/environ" || continue
+        grep -qzx "SLURM_STEP_ID=$SLURM_STEP_ID" "/proc/$pid/environ" && return 0
+    done
+    return 1
+}
+
+# Launches' folders are where their sockets are, or among the caches.
 {
-    sweep /dev/shm/vmilaunch-run-* /tmp/vmilaunch-run-* "/dev/shm/vmilaunch-$user"/vmilaunch-run-* \
-        ${VMILAUNCH_NODE_DIR:+"$VMILAUNCH_NODE_DIR"/vmilaunch-run-*}
+    shopt -s nullglob
+    places=(/dev/shm/vmilaunch-run-* /tmp/vmilaunch-run-* "/dev/shm/vmilaunch-$user"/vmilaunch-run-*)
+    for place in "${VMILAUNCH_NODE_DIR:-}" "${XDG_RUNTIME_DIR:-}" "${SLURM_TMPDIR:-}" "${TMPDIR:-}"; do
+        [[ $place == /* ]] && places+=("$place"/vmilaunch-run-*)
+    done
+    if [[ ${SLURM_SCRIPT_CONTEXT:-} == epilog_task ]]; then
+        for _ in {1..20}; do
+            step_lives "${places[@]}" || break
+            sleep 0.1
+        done
+    fi
+    sweep "${places[@]}"
 } >/dev/null 2>&1
 exit 0

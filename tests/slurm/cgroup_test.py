@@ -3,10 +3,12 @@
 """A cluster that tracks and confines jobs by cgroups, as most sites' do: proctrack/cgroup and task/cgroup, of version 1."""
 import os
 import pathlib
+import shutil
 import unittest
 
-from support import SlurmCase, contained, processes_with, wait_until
+from support import HERE, SlurmCase, contained, processes_with, wait_until
 
+SITE = HERE.parent.parent / "slurm/site"
 MOUNTED = pathlib.Path("/sys/fs/cgroup")
 
 
@@ -33,6 +35,11 @@ def allowed_cpus(pid):
 @unittest.skipIf(missing() and os.environ.get("CI") != "true", missing())
 class SlurmCgroup(SlurmCase):
     cluster_options = {"nodes": 2, "cpus": 2, "proctrack": "cgroup", "task_plugin": "cgroup"}
+
+    task_epilog = {}
+
+    def login(self):
+        return {**super().login(), **self.task_epilog}
 
     def hold(self):
         self.record = self.folder / "run.h5"
@@ -69,6 +76,19 @@ class SlurmCgroup(SlurmCase):
         self.assertTrue(self.record.with_name("run.h5.journal").exists())
         self.run_as_user(self.srun("--mem=500", *self.launch("--output", self.folder / "next.h5", vms=2, cache="none"), nodes=2))
         self.assert_nothing_left()
+
+    def test_a_cancelled_step_leaves_nothing_where_its_task_epilog_sweeps(self):
+        # The nodes' folders are those that the cluster's prolog says to tasks; epilogs are not told.
+        epilog = self.tools / "task-epilog"
+        shutil.copy(SITE / "epilog.sh", self.tools)
+        epilog.write_text(f'#!/bin/sh\nVMILAUNCH_NODE_DIR={self.node_dirs}/$SLURMD_NODENAME exec {self.tools}/epilog.sh\n')
+        epilog.chmod(0o755)
+        self.task_epilog = {"SLURM_TASK_EPILOG": str(epilog)}
+        running, job = self.hold()
+        self.cluster.ask("scancel", f"{job}.0")
+        running.wait(40)
+        self.assert_nothing_left()
+        self.assertTrue(self.record.with_name("run.h5.journal").exists())
 
     def test_a_launch_larger_than_the_cgroup_is_refused(self):
         out = self.run_as_user(self.srun("--mem=100", *self.launch("--output", self.folder / "run.h5", vms=2, cache="none"), nodes=2), expect=4)

@@ -50,6 +50,16 @@ class SlurmTemplates(SlurmCase):
         _, attributes = self.read_record(self.folder / f"vmilaunch-{job}.h5")
         self.assertEqual(attributes["cache_mode"], "path")
 
+    def test_an_installed_vmilaunch_sweeps_after_each_step(self):
+        epilog = self.tools.parent / "share/vmilaunch/slurm/epilog.sh"
+        self.addCleanup(shutil.rmtree, self.tools.parent / "share")
+        epilog.parent.mkdir(parents=True)
+        shutil.copy(SLURM / "site/epilog.sh", epilog.with_name("real.sh"))
+        epilog.write_text(f'#!/bin/sh\n{epilog.with_name("real.sh")} && touch {self.folder}/$SLURMD_NODENAME.$SLURM_SCRIPT_CONTEXT\n')
+        epilog.chmod(0o755)
+        self.finish(self.sbatch("one-image.sbatch", self.image, options=("--nodelist=n0,n2",)))
+        self.assertEqual(sorted(path.name for path in self.folder.glob("n*.*_task")), ["n0.epilog_task", "n2.epilog_task"])
+
     def test_several_images_and_an_array(self):
         other = self.small_guest("READY", "other")
         several = self.sbatch("several-images.sbatch", f"{self.image}:1", f"{other}:3")
@@ -69,14 +79,17 @@ class SlurmEpilog(unittest.TestCase):
         boot = pathlib.Path("/proc/sys/kernel/random/boot_id").read_text().strip()
         start = pathlib.Path("/proc/self/stat").read_text().rsplit(")", 1)[1].split()[19]
         folders = {}
-        for name, owner, user in (("dead", f"999999999 1 {boot} host", uid), ("alive", f"{os.getpid()} {start} {boot} host", uid),
-                                  ("another's", f"999999999 1 {boot} host", 0)):
+        host = os.uname().nodename
+        for name, owner, user in (("dead", f"999999999 1 {boot} {host}", uid), ("alive", f"{os.getpid()} {start} {boot} {host}", uid),
+                                  ("from before", f"{os.getpid()} {start} 0-0 {host}", uid), ("another host's", f"999999999 1 0-0 {host}x", uid),
+                                  ("another's", f"999999999 1 {boot} {host}", 0)):
             folder = folders[name] = pathlib.Path(tempfile.mkdtemp(prefix="vmilaunch-run-", dir="/dev/shm"))
             self.addCleanup(shutil.rmtree, folder, ignore_errors=True)
             (folder / "owner").write_text(owner + "\n")
             os.chown(folder, user, -1)
         subprocess.run([SLURM / "site/epilog.sh"], env={"PATH": "/usr/bin:/bin", "SLURM_JOB_UID": str(uid)}, check=True)
-        self.assertEqual({name: folder.exists() for name, folder in folders.items()}, {"dead": False, "alive": True, "another's": True})
+        self.assertEqual({name: folder.exists() for name, folder in folders.items()}, {"dead": False, "alive": True, "from before": False, "another host's": True,
+                                                                                      "another's": True})
 
 
 class SlurmModuleFile(unittest.TestCase):
@@ -85,12 +98,12 @@ class SlurmModuleFile(unittest.TestCase):
             modules = pathlib.Path(folder) / "vmilaunch"
             modules.mkdir()
             (modules / "0.1.0").write_text((SLURM / "site/modulefile").read_text())
-            script = "module load vmilaunch && echo $PATH ${MANPATH-unset} $SLURM_PMIX_FENCE && module unload vmilaunch && echo $PATH ${SLURM_PMIX_FENCE-unset}"
+            script = "module load vmilaunch && echo $PATH ${MANPATH-unset} $SLURM_PMIX_FENCE $SLURM_TASK_EPILOG && module unload vmilaunch && echo $PATH ${SLURM_PMIX_FENCE-unset}"
             shown = subprocess.run(["bash", "--norc", "-c", f". /usr/share/modules/init/bash; module use {folder}; {script}"], capture_output=True, text=True,
                                    env={"PATH": "/usr/bin:/bin", "HOME": folder})
             self.assertEqual(shown.stderr, "")
             loaded, unloaded = shown.stdout.splitlines()
-            self.assertRegex(loaded, "^/opt/vmilaunch/0.1.0/bin:/usr/bin:/bin unset ring$")
+            self.assertRegex(loaded, "^/opt/vmilaunch/0.1.0/bin:/usr/bin:/bin unset ring /opt/vmilaunch/0.1.0/share/vmilaunch/slurm/epilog.sh$")
             self.assertEqual(unloaded, "/usr/bin:/bin unset")
 
 

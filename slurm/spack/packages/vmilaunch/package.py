@@ -35,3 +35,8 @@ class Vmilaunch(CMakePackage):
         # Behind those of Spack's own packages.
         for folder in ("/usr/lib64/pkgconfig", "/usr/lib/x86_64-linux-gnu/pkgconfig", "/usr/share/pkgconfig"):
             env.append_path("PKG_CONFIG_PATH", folder)
+
+    def setup_run_environment(self, env):
+        # As slurm/site/modulefile says.
+        env.set("SLURM_PMIX_FENCE", "ring")
+        env.set("SLURM_TASK_EPILOG", self.prefix.share.vmilaunch.slurm.join("epilog.sh"))
