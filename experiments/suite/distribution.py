@@ -2,19 +2,26 @@
 """distribution alone: ours, MPI_Bcast, tuned MPI_Bcast, Slurm's sbcast, every node reading for itself, the link's limit
 
 distribution_bench (experiments/bench/distribution) does the first three; what every node reads for itself comes from the
-storage node's NBD server. The payload does not compress.
+storage node's NBD server. The payload is of random bytes, which do not compress, or a file that launches send: a boot cache, the whole image.
 """
+import contextlib
 import json
 import os
 import re
+import shutil
 import time
 
 from .box import BIN, Box, CpuMeter, ExperimentError
+from .inputs import boot_of
 
 MIB = 2**20
-# (nodes, Mbit/s, bytes)
-QUICK = [(4, 200, 16 * MIB), (8, 200, 16 * MIB)]
-FULL = [(8, 1000, 16 * MIB), (8, 1000, 64 * MIB), (8, 1000, 256 * MIB), (16, 200, 64 * MIB), (32, 100, 64 * MIB), (64, 50, 16 * MIB), (64, 50, 64 * MIB)]
+RANDOM = "random bytes"
+FILES = {"boot cache": lambda boot: boot.cache, "image": lambda boot: boot.image}
+# (image that a file is of, points): nodes, Mbit/s, payload, bytes of random ones
+QUICK = ("tiny", [(4, 200, "boot cache", None), (8, 200, RANDOM, 16 * MIB)])
+FULL = ("debian", [(8, 1000, RANDOM, 16 * MIB), (8, 1000, RANDOM, 64 * MIB), (8, 1000, RANDOM, 256 * MIB), (8, 1000, "boot cache", None),
+                   (8, 1000, "image", None), (16, 200, RANDOM, 64 * MIB), (32, 100, RANDOM, 64 * MIB), (64, 50, RANDOM, 16 * MIB),
+                   (64, 50, RANDOM, 64 * MIB)])
 TUNED = ["--mca", "coll_tuned_use_dynamic_rules", 1, "--mca", "coll_tuned_bcast_algorithm", 3, "--mca", "coll_tuned_bcast_algorithm_segmentsize", 131072]
 SLOW_S = 200  # schemes that send a copy for each node over one link are left out where that takes longer
 SCHEMES = {"ours": ([], "automatic"), "MPI_Bcast": ([], "bcast"), "MPI_Bcast tuned": (TUNED, "bcast")}
@@ -22,20 +29,32 @@ SCHEMES = {"ours": ([], "automatic"), "MPI_Bcast": ([], "bcast"), "MPI_Bcast tun
 
 def run(results, folder, full):
     repeats = 3 if full else 1
-    for nodes, rate, size in FULL if full else QUICK:
-        point = {"nodes": nodes, "rate_mbit": rate, "size_bytes": size}
+    image, points = FULL if full else QUICK
+    for nodes, rate, content, size in points:
+        source = FILES[content](boot_of(image)) if content in FILES else None
+        size = size or source.stat().st_size
+        point = {"nodes": nodes, "rate_mbit": rate, "payload": content if source is None else f"{content} of {image}", "size_bytes": size}
         todo = [(scheme, repeat) for repeat in range(repeats) for scheme in [*SCHEMES, *BY_EACH]
                 if not (scheme in BY_EACH and nodes * 8e-6 * size / rate > SLOW_S) and not results.has(**point, scheme=scheme, repeat=repeat)]
         if not todo:
             continue
-        payload = folder / "payload"
-        payload.write_bytes(os.urandom(size))
-        try:
-            with Box(nodes, f"{rate}mbit", [payload], ["--slurm"]) as box:
-                for scheme, repeat in todo:
-                    measure(results, folder, box, point, scheme, repeat)
-        finally:
-            payload.unlink()
+        with payload_in(folder, source, size) as payload, Box(nodes, f"{rate}mbit", [payload], ["--slurm"]) as box:
+            for scheme, repeat in todo:
+                measure(results, folder, box, point, scheme, repeat)
+
+
+@contextlib.contextmanager
+def payload_in(folder, source, size):
+    """The file `payload` there: a copy of `source`, or random bytes."""
+    payload = folder / "payload"
+    try:
+        if source is None:
+            payload.write_bytes(os.urandom(size))
+        else:
+            shutil.copyfile(source, payload)
+        yield payload
+    finally:
+        payload.unlink(missing_ok=True)
 
 
 def measure(results, folder, box, point, scheme, repeat):
@@ -54,8 +73,9 @@ def measure(results, folder, box, point, scheme, repeat):
 def bench(box, point, scheme, log, patience):
     options, name = SCHEMES[scheme]
     output = log.with_suffix(".json")
-    status = box.start_ranks(point["nodes"], [*options, BIN / "distribution_bench", "--interface", "eth0", "--size", point["size_bytes"],
-                                         "--schemes", name, "--repeat", 1, "--timeout", f"{patience:.0f}s", "--json", output], log, patience + 60)
+    status = box.start_ranks(point["nodes"], [*options, BIN / "distribution_bench", "--interface", "eth0", "--payload", log.parent / "payload",
+                                         "--compress", "auto", "--schemes", name, "--repeat", 1, "--timeout", f"{patience:.0f}s", "--json", output],
+                             log, patience + 60)
     if status != 0:
         raise ExperimentError(f"distribution_bench ended with status {status}; see {log}")
     found = json.loads(output.read_text())["runs"][0]

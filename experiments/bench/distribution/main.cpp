@@ -22,6 +22,7 @@
 #include <fcntl.h>
 #include <nlohmann/json.hpp>
 #include <sys/resource.h>
+#include <sys/stat.h>
 
 namespace vmi {
 namespace {
@@ -36,6 +37,7 @@ OptionTable option_table() {
             "random",
             "random: does not compress; text: compresses to about a third",
             {"random", "text"}})
+      .add({"payload", 0, "FILE", "", "what to distribute, of rank 0, instead of --size bytes of --content"})
       .add({"schemes", 0, "LIST", "chain,two_trees,automatic,bcast",
             "what to measure, in turn: SCHEME[:PIECE[:WINDOW]]; bcast is MPI_Bcast"})
       .add({"compress", 0, "MODE", "off", "compression of chunks", {"auto", "on", "off"}})
@@ -107,6 +109,7 @@ class Bench {
 
  private:
   Waiter waiter() const { return {Deadline::after(options_.duration("timeout"))}; }
+  void make_payload();
   double bcast_seconds();
   nlohmann::json distribute(const std::string& scheme);
   double slowest(double seconds) {
@@ -119,10 +122,31 @@ class Bench {
   const Options& options_;
   Bytes size_;
   TempFolder folder_;
+  fs::path payload_;  // on rank 0
   bool holds_payload_ =
       false;  // MPI_Bcast has had it in memory: peaks say nothing about the distribution any more
   std::int64_t peak_kib_ = 0;
 };
+
+/// On rank 0; all ranks then know its size.
+void Bench::make_payload() {
+  agree(session_.world(), attempt([&] {
+          if (session_.rank() != 0) return;
+          payload_ = options_.text("payload");
+          if (!payload_.empty()) {
+            struct stat info {};
+            fstat(open_file(payload_, O_RDONLY).get(), &info);
+            size_ = static_cast<Bytes>(info.st_size);
+          } else {
+            payload_ = folder_.path() / "payload";
+            write_payload(payload_, size_, options_.text("content"));
+          }
+        }),
+        waiter(), "making the payload");
+  const Bytes size = session_.rank() == 0 ? size_ : 0;
+  size_ = static_cast<Bytes>(
+      all_max(session_.world(), static_cast<std::int64_t>(size), waiter(), "the payload's size"));
+}
 
 /// The blocking call, in memory only: no disk, no checks.
 double Bench::bcast_seconds() {
@@ -144,7 +168,7 @@ nlohmann::json Bench::distribute(const std::string& scheme) {
   DistributeHooks hooks;
   if (session_.rank() > 0) hooks.target = [&](const Payload&) { return folder_.path() / "received"; };
   std::optional<Outgoing> outgoing;
-  if (session_.rank() == 0) outgoing = outgoing_of(folder_.path() / "payload", size_);
+  if (session_.rank() == 0) outgoing = outgoing_of(payload_, size_);
 
   barrier(session_.world(), waiter(), "the offer to begin");
   const std::int64_t offered = monotonic_ns();
@@ -176,11 +200,7 @@ nlohmann::json Bench::distribute(const std::string& scheme) {
 }
 
 nlohmann::json Bench::run() {
-  agree(session_.world(), attempt([&] {
-          if (session_.rank() == 0)
-            write_payload(folder_.path() / "payload", size_, options_.text("content"));
-        }),
-        waiter(), "writing the payload");
+  make_payload();
   const double rate = measure_link_rate(session_.world(), options_.text("interface"),
                                         std::min<Bytes>(size_, 64 * MiB), waiter());
   nlohmann::json runs = nlohmann::json::array();
@@ -201,7 +221,7 @@ nlohmann::json Bench::run() {
   return {{"nodes", session_.ranks()},
           {"link_bytes_per_second", rate},
           {"payload_bytes", size_},
-          {"content", options_.text("content")},
+          {"content", options_.text("payload").empty() ? options_.text("content") : options_.text("payload")},
           {"compression", options_.text("compress")},
           {"peak_rank_rss_kib", peak},
           {"runs", runs}};
