@@ -44,7 +44,7 @@ def run(results, folder, full):
                               seek_ms=plan.disk[0], disk_mb_s=plan.disk[1], nodes=plan.nodes)
     todo = [(images, arm, repeat) for repeat in range(plan.repeats) for images in plan.points for arm in ARMS
             if not results.has(images=images, arm=arm, repeat=repeat)]
-    disk_bound = sorted((point for point in todo if point[1] == "plain"), key=lambda point: (point[2], -point[0]))  # the longest first
+    disk_bound = sorted((point for point in todo if point[1] == "plain"), key=lambda point: -point[0])  # the longest first
 
     def in_boxes(points):
         with Box(plan.nodes, f"{plan.rate}mbit", [boot.image], ["--in-memory", boot.cache]) as box:
@@ -55,7 +55,9 @@ def run(results, folder, full):
                     launch(box, boot, plan.nodes, ARMS[arm](box, boot), folder / "before.h5", 0)
                 measure(results, folder, box, boot, plan, images, arm, repeat)
 
-    beside(BESIDE, [functools.partial(in_boxes, [point]) for point in disk_bound])
+    for repeated in (False, True):  # whether an arm is long is known before it is repeated
+        turn = [point for point in disk_bound if (point[2] > 0) == repeated and not took_long(results, *point[:2])]
+        beside(BESIDE, [functools.partial(in_boxes, [point]) for point in turn])
     if others := [point for point in todo if point not in disk_bound]:
         in_boxes(others)
 
