@@ -97,7 +97,7 @@ class SlurmSpankOfAUser(PluginCase):
 
     def test_the_end_of_a_job_sweeps_what_its_user_left(self):
         boot = pathlib.Path("/proc/sys/kernel/random/boot_id").read_text().strip()
-        left = ["sh", "-c", f"folder={self.node_dirs}/$SLURMD_NODENAME/vmilaunch-run-abcdef; mkdir -p $folder; echo '999999999 1 {boot} host' >$folder/owner"]
+        left = ["sh", "-c", f"folder={self.node_dirs}/$SLURMD_NODENAME/vmilaunch-run-abcdef; mkdir -p $folder; echo '999999999 1 {boot} {os.uname().nodename}' >$folder/owner"]
         self.run_as_user(self.srun(*left, nodes=2))
         wait_until(lambda: not list(self.node_dirs.glob("*/vmilaunch-run-*")), 30, "the removal of what the job left")
         self.configure(f"epilog={self.script('exit 1')}")
