@@ -30,8 +30,9 @@ sweep() {
     local folder pid
     for folder in "$@"; do
         [[ -d $folder && ! -L $folder && $(stat -c %u "$folder") == "$user" ]] || continue
-        # Who holds the folder's lock lives, in whatever pid namespace.
-        flock --nonblock --exclusive "$folder" true 2>/dev/null || continue
+        # Who holds the folder's lock lives, in whatever pid namespace. By descriptor: flock would make a file of this name where
+        # another epilog has just removed the folder.
+        { flock --nonblock --exclusive 9; } 9<"$folder" || continue
         is_stale "$folder" || continue
         for pid in $(pgrep -U "$user" -f -- "$folder/"); do
             [[ $(readlink "/proc/$pid/exe") == */qemu-* ]] && kill -KILL "$pid"
