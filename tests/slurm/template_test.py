@@ -12,6 +12,12 @@ import unittest
 from support import HERE, SlurmCase, contained, wait_until
 
 SLURM = HERE.parent.parent / "slurm"
+BOOT = pathlib.Path("/proc/sys/kernel/random/boot_id")
+
+
+def start_time(pid):
+    """Of a process, as its launch's owner file has it."""
+    return pathlib.Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[19]
 
 
 class SlurmTemplates(SlurmCase):
@@ -74,22 +80,40 @@ class SlurmTemplates(SlurmCase):
 
 @unittest.skipUnless(os.geteuid() == 0 or "CI" in os.environ, "an epilog runs as root")
 class SlurmEpilog(unittest.TestCase):
+    def setUp(self):
+        self.uid = pwd.getpwnam("nobody").pw_uid
+
+    def folder_of(self, owner, uid):
+        """A launch's folder, of a user, as one that its owner file names left it."""
+        folder = pathlib.Path(tempfile.mkdtemp(prefix="vmilaunch-run-", dir="/dev/shm"))
+        self.addCleanup(shutil.rmtree, folder, ignore_errors=True)
+        (folder / "owner").write_text(owner + "\n")
+        os.chown(folder, uid, -1)
+        return folder
+
+    def sweep(self, **environment):
+        subprocess.run([SLURM / "site/epilog.sh"], env={"PATH": "/usr/bin:/bin", "SLURM_JOB_UID": str(self.uid), **environment}, check=True)
+
     def test_removes_what_a_dead_launch_left_and_nothing_else(self):
-        uid = pwd.getpwnam("nobody").pw_uid
-        boot = pathlib.Path("/proc/sys/kernel/random/boot_id").read_text().strip()
-        start = pathlib.Path("/proc/self/stat").read_text().rsplit(")", 1)[1].split()[19]
-        folders = {}
-        host = os.uname().nodename
-        for name, owner, user in (("dead", f"999999999 1 {boot} {host}", uid), ("alive", f"{os.getpid()} {start} {boot} {host}", uid),
-                                  ("from before", f"{os.getpid()} {start} 0-0 {host}", uid), ("another host's", f"999999999 1 0-0 {host}x", uid),
-                                  ("another's", f"999999999 1 {boot} {host}", 0)):
-            folder = folders[name] = pathlib.Path(tempfile.mkdtemp(prefix="vmilaunch-run-", dir="/dev/shm"))
-            self.addCleanup(shutil.rmtree, folder, ignore_errors=True)
-            (folder / "owner").write_text(owner + "\n")
-            os.chown(folder, user, -1)
-        subprocess.run([SLURM / "site/epilog.sh"], env={"PATH": "/usr/bin:/bin", "SLURM_JOB_UID": str(uid)}, check=True)
+        boot, host, start = BOOT.read_text().strip(), os.uname().nodename, start_time(os.getpid())
+        folders = {name: self.folder_of(owner, user) for name, owner, user in (
+            ("dead", f"999999999 1 {boot} {host}", self.uid), ("alive", f"{os.getpid()} {start} {boot} {host}", self.uid),
+            ("from before", f"{os.getpid()} {start} 0-0 {host}", self.uid), ("another host's", f"999999999 1 0-0 {host}x", self.uid),
+            ("another's", f"999999999 1 {boot} {host}", 0))}
+        self.sweep()
         self.assertEqual({name: folder.exists() for name, folder in folders.items()}, {"dead": False, "alive": True, "from before": False, "another host's": True,
                                                                                       "another's": True})
+
+    def test_after_a_step_waits_for_its_dying_supervisor_and_for_no_other(self):
+        folders = {}
+        for step, lifetime in (("0", "1"), ("1", "60")):
+            supervisor = subprocess.Popen(["/bin/sleep", lifetime], env={"SLURM_JOB_ID": "7", "SLURM_STEP_ID": step})
+            self.addCleanup(supervisor.wait)
+            self.addCleanup(supervisor.kill)
+            owner = f"{supervisor.pid} {start_time(supervisor.pid)} {BOOT.read_text().strip()} {os.uname().nodename}"
+            folders[step] = self.folder_of(owner, self.uid)
+        self.sweep(SLURM_SCRIPT_CONTEXT="epilog_task", SLURM_JOB_ID="7", SLURM_STEP_ID="0")
+        self.assertEqual({step: folder.exists() for step, folder in folders.items()}, {"0": False, "1": True})
 
 
 class SlurmModuleFile(unittest.TestCase):
