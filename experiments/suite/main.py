@@ -8,7 +8,7 @@ import sys
 import time
 
 from . import density, distribution, many_images, one_image, quota, scale, traffic, working_set
-from .box import ExperimentError, VMIREPORT, check_machine
+from .box import ExperimentError, VMIREPORT, check_machine, memory_kept
 from .results import Results
 
 EXPERIMENTS = {"one-image": one_image, "many-images": many_images, "distribution": distribution, "working-set": working_set, "quota": quota,
@@ -40,8 +40,9 @@ def main(argv):
     names = list(EXPERIMENTS) if "all" in options.names else options.names
     try:
         check_machine()
-        for name in names:
-            run(name, options)
+        with memory_kept():
+            for name in names:
+                run(name, options)
     except ExperimentError as error:
         print(f"experiments/run: error: {error}", file=sys.stderr)
         return 4

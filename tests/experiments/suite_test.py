@@ -3,8 +3,10 @@
 """experiments/run: an experiment from its machine to its report."""
 import os
 import pathlib
+import signal
 import subprocess
 import sys
+import tempfile
 import unittest
 
 import h5py
@@ -15,9 +17,35 @@ from harness import BIN, LaunchCase
 RUN = pathlib.Path(__file__).resolve().parents[2] / "experiments/run"
 sys.path.insert(0, str(RUN.parent))
 
-from suite.box import qemu  # noqa: E402
+from suite.box import memory_kept, qemu  # noqa: E402
 
 HAS_DRIVER = "vmicache" in subprocess.run([qemu(), "--version"], capture_output=True, text=True, check=True).stdout
+
+
+class MemoryKept(unittest.TestCase):
+    def setUp(self):
+        self.setting = pathlib.Path(self.enterContext(tempfile.TemporaryDirectory())) / "page_reporting_order"
+
+    def test_the_setting_is_as_it_was_afterwards_whatever_happens(self):
+        self.setting.write_text("9\n")
+        with self.assertRaises(KeyError), memory_kept(self.setting):
+            self.assertEqual(self.setting.read_text(), "11")
+            raise KeyError
+        self.assertEqual(self.setting.read_text(), "9\n")
+
+        words = f"import sys; sys.path.insert(0, {str(RUN.parent)!r})\nfrom suite.box import *\nwith memory_kept(pathlib.Path({str(self.setting)!r})): os.kill(os.getpid(), 15)"
+        self.assertEqual(subprocess.run([sys.executable, "-B", "-c", words], check=False).returncode, -signal.SIGTERM)
+        self.assertEqual(self.setting.read_text(), "9\n")
+
+    def test_what_is_kept_already_or_cannot_be_stays(self):
+        self.setting.write_text("11")
+        with memory_kept(self.setting):
+            self.setting.write_text("9")  # by whom it belongs to
+        self.assertEqual(self.setting.read_text(), "9")
+        self.setting.unlink()
+        with memory_kept(self.setting):
+            pass
+        self.assertFalse(self.setting.exists())
 
 
 @unittest.skipUnless(os.geteuid() == 0 or "CI" in os.environ, "network namespaces need root")
