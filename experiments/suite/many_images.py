@@ -25,9 +25,9 @@ class Plan:
 
 
 QUICK = Plan("tiny", 4, [1, 4], 500, (1, 100), 0.05, 1)
-FULL = Plan("tiny", 64, [1, 4, 16, 64], 500, (8, 35), 1.0, 3)
-LONG_S = 600  # an arm that takes longer runs once
-BESIDE = 3  # plain launches wait for their disk nearly all the time, each for one of its own
+FULL = Plan("tiny", 64, [1, 4, 16, 64], 200, (8, 35), 6.0, 3)
+# Launches that read from the storage node wait for its disk or link nearly all the time, so several run beside each other, each in a cluster of its own.
+BESIDE = 2
 
 ARMS = {
     "plain": lambda box, boot: ["--cache", "none"],
@@ -44,26 +44,18 @@ def run(results, folder, full):
                               seek_ms=plan.disk[0], disk_mb_s=plan.disk[1], nodes=plan.nodes)
     todo = [(images, arm, repeat) for repeat in range(plan.repeats) for images in plan.points for arm in ARMS
             if not results.has(images=images, arm=arm, repeat=repeat)]
-    disk_bound = sorted((point for point in todo if point[1] == "plain"), key=lambda point: -point[0])  # the longest first
-
-    def in_boxes(points):
-        with Box(plan.nodes, f"{plan.rate}mbit", [boot.image], ["--in-memory", boot.cache]) as box:
-            for images, arm, repeat in points:
-                if took_long(results, images, arm):
-                    continue
-                if arm == "held" and box.nodes_with_cache() < plan.nodes:
-                    launch(box, boot, plan.nodes, ARMS[arm](box, boot), folder / "before.h5", 0)
-                measure(results, folder, box, boot, plan, images, arm, repeat)
-
-    for repeated in (False, True):  # whether an arm is long is known before it is repeated
-        turn = [point for point in disk_bound if (point[2] > 0) == repeated and not took_long(results, *point[:2])]
-        beside(BESIDE, [functools.partial(in_boxes, [point]) for point in turn])
-    if others := [point for point in todo if point not in disk_bound]:
-        in_boxes(others)
+    waiting = sorted((point for point in todo if point[1] != "held"), key=lambda point: -point[0])  # the longest first
+    beside(BESIDE, [functools.partial(in_a_box, results, folder, boot, plan, [point]) for point in waiting])
+    if held := [point for point in todo if point[1] == "held"]:
+        in_a_box(results, folder, boot, plan, held)
 
 
-def took_long(results, images, arm):
-    return any(row["last_ready_s"] > LONG_S for row in results.rows if row["images"] == images and row["arm"] == arm and not row["void"])
+def in_a_box(results, folder, boot, plan, points):
+    with Box(plan.nodes, f"{plan.rate}mbit", [boot.image], ["--in-memory", boot.cache]) as box:
+        for images, arm, repeat in points:
+            if arm == "held" and box.nodes_with_cache() < plan.nodes:
+                launch(box, boot, plan.nodes, ARMS[arm](box, boot), folder / "before.h5", 0)
+            measure(results, folder, box, boot, plan, images, arm, repeat)
 
 
 def measure(results, folder, box, boot, plan, images, arm, repeat):
