@@ -104,7 +104,7 @@ class SlurmEpilog(unittest.TestCase):
         self.assertEqual({name: folder.exists() for name, folder in folders.items()}, {"dead": False, "alive": True, "from before": False, "another host's": True,
                                                                                       "another's": True})
 
-    def test_after_a_step_waits_for_its_dying_supervisor_and_for_no_other(self):
+    def test_after_a_step_waits_for_its_dying_supervisor_and_leaves_another_step_alone(self):
         folders = {}
         for step, lifetime in (("0", "1"), ("1", "60")):
             supervisor = subprocess.Popen(["/bin/sleep", lifetime], env={"SLURM_JOB_ID": "7", "SLURM_STEP_ID": step})
