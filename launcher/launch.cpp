@@ -36,26 +36,34 @@ Launch::~Launch() = default;
 
 int Launch::run() {
   rank_.end_before(job_end_);
-  const std::optional<Error> failure = attempt([&] {
-    plan();
-    bind_to_job();
-    if (options_.dry_run) {
-      look_whether_it_fits();
-      print_dry_run();
-    }
-    demand_room();
-    demand_cpus();
-    if (options_.dry_run) return;
-    find_caches();
-    demand_room();  // now with the caches
-    distribute_and_prepare();
-    start();
-    note_caches();  // here, since a launch may be killed at its end
-    wait_ready();
-    if (options_.hold) hold();
-    if (options_.command) run_command();
-  });
-  return end(failure);
+  try {
+    go();
+  } catch (const AgreedError& error) {
+    return end(error, error);
+  } catch (const Error& error) {
+    return end(error, error.in(rank_name(rank_.world())));
+  }
+  return end(std::nullopt, std::nullopt);
+}
+
+void Launch::go() {
+  plan();
+  bind_to_job();
+  if (options_.dry_run) {
+    look_whether_it_fits();
+    print_dry_run();
+  }
+  demand_room();
+  demand_cpus();
+  if (options_.dry_run) return;
+  find_caches();
+  demand_room();  // now with the caches
+  distribute_and_prepare();
+  start();
+  note_caches();  // here, since a launch may be killed at its end
+  wait_ready();
+  if (options_.hold) hold();
+  if (options_.command) run_command();
 }
 
 void Launch::start() {
@@ -106,13 +114,13 @@ void Launch::run_command() {
   agree(rank_.world(), failure, rank_.waiter(kMonth), "running the command");
 }
 
-int Launch::end(std::optional<Error> failure) {
+int Launch::end(std::optional<Error> failure, const std::optional<Error>& to_others) {
   if (failure) {
     // Who ended the launch first says why; what this rank saw may be no more than a consequence.
     Control& control = rank_.session().control();
     control.poll();
-    if (control.announced()) failure = control.announced()->error();
-    control.announce(failure->status(), failure->what());
+    if (control.announced()) failure = control.announced();
+    control.announce(*to_others);
   }
   rank_.begin_end();
   // First of all, since we may be killed before the record is written.

@@ -36,6 +36,7 @@ class Launch {
   int run();
 
  private:
+  void go();
   void plan();
   void take_environment(std::uint64_t request);
   void look_around(const std::string& accel);
@@ -62,8 +63,8 @@ class Launch {
   /// Tells the store which caches this node keeps, for who submits the next job.
   void note_caches();
   void note_cache(const Registry& registry, const ImagePlan& image);
-  /// Stops the VMs and closes the record; throws nothing.
-  int end(std::optional<Error> failure);
+  /// Stops the VMs and closes the record; throws nothing. `to_others`: the failure as other ranks see it.
+  int end(std::optional<Error> failure, const std::optional<Error>& to_others);
 
   /// An image's payload on its way; published once the VMs of all ranks have opened it.
   struct Delivery {

@@ -86,7 +86,7 @@ void Launch::demand_room() {
   for (const std::string& text : {misfits_.memory, misfits_.space}) {
     if (text.empty()) continue;
     if (options_.overcommit != Overcommit::all)
-      throw Error(ExitStatus::environment, "the VMs do not fit: " + text);
+      throw AgreedError(ExitStatus::environment, "the VMs do not fit: " + text);
     if (rank_.first()) log_warning("the VMs may not fit: " + text);
   }
 }
@@ -95,7 +95,7 @@ void Launch::demand_cpus() const {
   const std::string& text = misfits_.cpus;
   if (text.empty()) return;
   if (options_.overcommit == Overcommit::none)
-    throw Error(ExitStatus::environment, "the VMs do not fit: " + text + ", or say --overcommit cpus");
+    throw AgreedError(ExitStatus::environment, "the VMs do not fit: " + text + ", or say --overcommit cpus");
   // Outside a job nobody has asked for CPUs, so that nobody can have asked for too few.
   if (rank_.first() && fits_.front().allocation.in_slurm) log_warning("the VMs share CPUs: " + text);
 }

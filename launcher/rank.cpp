@@ -97,7 +97,7 @@ void Rank::pump() {
   check_signals();
   // Again and again: a stage may have kept the first throw to agree on it, with ranks that have left.
   session_.control().poll();
-  if (const auto& announced = session_.control().announced()) throw announced->error();
+  if (const auto& announced = session_.control().announced()) throw *announced;
   if (vm_failure_) throw *vm_failure_;
   check_neighbours();
   if (end_ && end_->passed()) {

@@ -14,6 +14,10 @@ std::string host_name() {
   return name;
 }
 
+std::string rank_name(const Comm& comm) {
+  return "rank " + std::to_string(comm.rank()) + " on " + host_name();
+}
+
 namespace {
 
 constexpr char kFailed = 'F';
@@ -22,11 +26,11 @@ constexpr char kDone = 'D';
 /// The status travels as the first line.
 std::string failure_text(const Comm& comm, const Error& failure, std::string_view stage) {
   std::string text = std::to_string(static_cast<int>(failure.status())) + "\n";
-  if (comm.size() > 1) text += "rank " + std::to_string(comm.rank()) + " on " + host_name() + ": ";
+  if (comm.size() > 1) text += rank_name(comm) + ": ";
   return text + failure.in(stage).what();
 }
 
-Error error_of(const std::string& text) {
+AgreedError error_of(const std::string& text) {
   const std::size_t end = text.find('\n');
   return {static_cast<ExitStatus>(std::stoi(text.substr(0, end))), text.substr(end + 1)};
 }

@@ -9,9 +9,15 @@
 
 namespace vmi {
 
-/// Ends a stage that may have failed on some rank: when one failed, every rank throws the failure of the
-/// lowest failing rank (its status; "rank 3 on node7: stage: message", without the rank when there is only
-/// one), else all return. Every rank of `comm` calls it. One small allreduce when all is well.
+/// A failure that every rank throws with the same text, which needs no rank's name before it.
+class AgreedError : public Error {
+ public:
+  using Error::Error;
+};
+
+/// Ends a stage that may have failed on some rank: when one failed, every rank throws as AgreedError the
+/// failure of the lowest failing rank (its status; "rank 3 on node7: stage: message", without the rank when
+/// there is only one), else all return. Every rank of `comm` calls it. One small allreduce when all is well.
 void agree(const Comm& comm, const std::optional<Error>& mine, const Waiter& waiter, std::string_view stage);
 
 /// Tells all ranks what rank 0 says, or its failure: then every rank throws that, as agree() does. `mine` and
@@ -32,5 +38,8 @@ std::optional<Error> attempt(Work&& work) {
 
 /// The name of this host, as messages give it.
 std::string host_name();
+
+/// "rank 3 on node7", as messages about one rank begin.
+std::string rank_name(const Comm& comm);
 
 }  // namespace vmi

@@ -4,19 +4,9 @@
 #include "launcher/mpi/wait.hpp"
 
 #include <optional>
-#include <string>
 #include <vector>
 
 namespace vmi {
-
-/// Why all ranks have to stop what they do, and which rank said so first.
-struct Announcement {
-  int rank = 0;
-  ExitStatus status = ExitStatus::environment;
-  std::string text;  ///< "interrupted by signal 15"; names the host
-
-  Error error() const { return {status, "rank " + std::to_string(rank) + " " + text}; }
-};
 
 /// Notes beside the ordinary communication by which one rank makes all others leave whatever they wait for.
 ///
@@ -28,22 +18,24 @@ class Control {
   /// One for each communicator, which outlives it: its messages are told from others by their tag.
   explicit Control(const Comm& world);
 
-  /// Tells all other ranks, unless somebody announced something before. Does not wait.
-  void announce(ExitStatus status, const std::string& text);
+  /// Tells all other ranks why they have to stop what they do, unless somebody announced something before.
+  /// Others see the text as it is, its first kilobytes if it is longer: it names the rank, if it is one
+  /// rank's failure (rank_name()). Does not wait.
+  void announce(const Error& failure);
 
   /// The first announcement of another rank, once. Cheap; for every pump().
-  std::optional<Announcement> poll();
+  std::optional<Error> poll();
 
   /// What was announced or heard, at any time.
-  const std::optional<Announcement>& announced() const { return announced_; }
+  const std::optional<Error>& announced() const { return announced_; }
 
  private:
-  void pass_on(const Announcement& announcement);
+  void pass_on(const Error& failure);
 
   Comm comm_;
   std::vector<int> neighbours_;
   std::vector<Request> sends_;
-  std::optional<Announcement> announced_;
+  std::optional<Error> announced_;
 };
 
 }  // namespace vmi

@@ -109,19 +109,33 @@ TEST_CASE("an announcement reaches every rank, once, whatever it waits for") {
   const Comm comm = fresh_comm();
   Control control(comm);
   const int last = session().ranks() - 1;
-  if (session().rank() == last) control.announce(ExitStatus::terminated, "interrupted by signal 15");
+  std::string said;  // what names some nodes and their reasons is of this length
+  while (said.size() < 3000) said += "node n" + std::to_string(said.size()) + ": too small\n";
+  if (session().rank() == last) control.announce({ExitStatus::terminated, said});
   if (session().rank() != last) {
-    std::optional<Announcement> heard;
+    std::optional<Error> heard;
     wait_until([&] { return (heard = control.poll()).has_value(); }, waiter(),
                [] { return "the announcement"; });
-    CHECK(heard->rank == last);
-    CHECK(heard->status == ExitStatus::terminated);
-    CHECK(heard->error().what() ==
-          "rank " + std::to_string(last) + " on " + host_name() + ": interrupted by signal 15");
+    CHECK(heard->status() == ExitStatus::terminated);
+    CHECK(heard->what() == said);
   }
   // Everybody has heard it and passed it on; nobody hears it again.
   barrier(session().aftermath(), waiter(), "all ranks to hear");
   for (int i = 0; i < 100; ++i) CHECK_FALSE(control.poll());
+}
+
+TEST_CASE("an announcement that is too long arrives cut and says so") {
+  const Comm comm = fresh_comm();
+  Control control(comm);
+  if (session().rank() == 0) control.announce({ExitStatus::environment, std::string(100'000, 'x')});
+  if (session().rank() != 0) {
+    std::optional<Error> heard;
+    wait_until([&] { return (heard = control.poll()).has_value(); }, waiter(),
+               [] { return "the announcement"; });
+    CHECK_THAT(heard->what(), Catch::StartsWith("xxxxxxxx") && Catch::EndsWith("x ..."));
+    CHECK(std::string(heard->what()).size() > 3000);
+  }
+  barrier(session().aftermath(), waiter(), "all ranks to hear");
 }
 
 TEST_CASE("ranks are grouped by their node keys") {

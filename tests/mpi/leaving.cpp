@@ -36,11 +36,11 @@ void distribute_until_stopped(Session& session) {
   if (session.rank() > 0) hooks.target = [&](const Payload&) { return folder.path() / "target"; };
   hooks.on_progress = [&](Bytes done, Bytes total) {
     if (session.rank() == 1 && done > total / 8)
-      session.control().announce(ExitStatus::terminated, "interrupted by signal 15");
+      session.control().announce({ExitStatus::terminated, "interrupted by signal 15"});
   };
   const Waiter waiter{Deadline::after(30s), [&] {
                         session.control().poll();
-                        if (const auto& stop = session.control().announced()) throw stop->error();
+                        if (const auto& stop = session.control().announced()) throw *stop;
                       }};
   Distribution distribution(session.world(), outgoing, hooks, {.compression = Compression::off}, waiter);
   distribution.run(waiter);
