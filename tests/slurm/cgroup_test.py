@@ -36,10 +36,10 @@ def allowed_cpus(pid):
 class SlurmCgroup(SlurmCase):
     cluster_options = {"nodes": 2, "cpus": 2, "proctrack": "cgroup", "task_plugin": "cgroup"}
 
-    task_epilog = {}
+    more_environment = {}
 
     def login(self):
-        return {**super().login(), **self.task_epilog}
+        return {**super().login(), **self.more_environment}
 
     def hold(self):
         self.record = self.folder / "run.h5"
@@ -77,18 +77,25 @@ class SlurmCgroup(SlurmCase):
         self.run_as_user(self.srun("--mem=500", *self.launch("--output", self.folder / "next.h5", vms=2, cache="none"), nodes=2))
         self.assert_nothing_left()
 
-    def test_a_cancelled_step_leaves_nothing_where_its_task_epilog_sweeps(self):
+    def test_a_cancelled_step_leaves_nothing_where_an_epilog_sweeps(self):
         # The nodes' folders are those that the cluster's prolog says to tasks; epilogs are not told.
-        epilog = self.tools / "task-epilog"
+        epilog = self.tools / "epilog"
         shutil.copy(SITE / "epilog.sh", self.tools)
         epilog.write_text(f'#!/bin/sh\nVMILAUNCH_NODE_DIR={self.node_dirs}/$SLURMD_NODENAME exec {self.tools}/epilog.sh\n')
         epilog.chmod(0o755)
-        self.task_epilog = {"SLURM_TASK_EPILOG": str(epilog)}
-        running, job = self.hold()
-        self.cluster.ask("scancel", f"{job}.0")
-        running.wait(40)
-        self.assert_nothing_left()
-        self.assertTrue(self.record.with_name("run.h5.journal").exists())
+        self.addCleanup(self.cluster.configure, "")
+        for name, environment, configuration in (("the user's", {"SLURM_TASK_EPILOG": str(epilog)}, ""), ("of tasks", {}, f"TaskEpilog={epilog}"),
+                                                 ("of jobs", {}, f"Epilog={epilog}")):
+            with self.subTest(name):
+                self.more_environment = environment
+                self.cluster.configure(configuration)
+                running, job = self.hold()
+                self.cluster.ask("scancel", f"{job}.0")
+                running.wait(40)
+                wait_until(lambda: not self.cluster.ask("squeue", "--noheader").strip(), 30, "the job's epilog to end")
+                self.assert_nothing_left()
+                self.assertTrue(self.record.with_name("run.h5.journal").exists())
+                self.record.with_name("run.h5.journal").unlink()
 
     def test_a_launch_larger_than_the_cgroup_is_refused(self):
         out = self.run_as_user(self.srun("--mem=100", *self.launch("--output", self.folder / "run.h5", vms=2, cache="none"), nodes=2), expect=4)

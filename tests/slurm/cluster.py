@@ -114,12 +114,21 @@ class Cluster:
     def choose_ports(self):
         """Writes slurm.conf with ports that are free now; others may take them before the daemons do."""
         self.ports = free_ports(len(self.nodes) + 1)
+        self.write_configuration()
+
+    def write_configuration(self):
         lines = "\n".join(f"NodeName={node} NodeHostname=localhost NodeAddr=127.0.0.1 Port={port} CPUs={self.cpus} RealMemory={self.memory} "
                           "State=UNKNOWN" for node, port in zip(self.nodes, self.ports[1:]))
         (self.folder / "slurm.conf").write_text(CONFIG.format(
             folder=self.folder, controller_port=self.ports[0], user=self.user or pwd.getpwuid(os.geteuid()).pw_name, nodes=lines,
             task_plugin=self.task_plugin, proctrack=self.proctrack, more=self.more))
         (self.folder / "cgroup.conf").write_text(CGROUP_CONFIG)
+
+    def configure(self, more):
+        """Gives the running daemons these lines of slurm.conf instead of those given before."""
+        self.more = more
+        self.write_configuration()
+        self.ask("scontrol", "reconfigure")
 
     def set_plugins(self, lines):
         """What SPANK plugins there are; slurmd looks when it starts (for epilogs among others), srun and slurmstepd anew each time."""
