@@ -49,7 +49,7 @@ class UserData(LaunchCase):
         initrd = self.folder / "initrd"
         with initrd.open("wb") as out:
             subprocess.run("find . | bin/busybox cpio -o -H newc", shell=True, cwd=root, stdout=out, stderr=subprocess.DEVNULL, check=True)
-        return ["--kernel", kernel, "--initrd", initrd, "--append", "console=ttyS0 quiet"]
+        return ["--kernel", kernel, "--initrd", initrd, "--append", "console=ttyS0 quiet no_timer_check"]
 
     def test_each_guest_reads_its_own_seed_and_the_profile_had_one(self):
         user_data = self.folder / "user data.yaml"
