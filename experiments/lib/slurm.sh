@@ -44,6 +44,7 @@ slurm_is_idle() {
     (($(nsenter --net="/run/netns/$prefix-storage" sinfo --noheader --Node --format=%T | grep -cx idle) == $1))
 }
 
+# sbcast's messages of 8 MiB reach many nodes on slow links later than Slurm's usual patience of 10 s ends.
 slurm_configuration() {
     local i
     cat <<END
@@ -70,6 +71,7 @@ MpiDefault=none
 SwitchType=switch/none
 JobAcctGatherType=jobacct_gather/none
 ReturnToService=2
+MessageTimeout=90
 SchedulerParameters=batch_sched_delay=0,sched_min_interval=0,sched_interval=1
 END
     for ((i = 0; i < $1; i++)); do
