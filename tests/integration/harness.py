@@ -56,6 +56,11 @@ def processes_with(text):
     return found
 
 
+def files_below(folder):
+    """All but folders, also while others remove some."""
+    return [pathlib.Path(place) / name for place, _, names in os.walk(folder) for name in names]
+
+
 def wait_until(condition, seconds, what):
     end = time.monotonic() + seconds
     while time.monotonic() < end:
@@ -199,7 +204,7 @@ class LaunchCase(unittest.TestCase):
             wait_until(lambda: not strays(place), seconds, f"the end of {strays(place)}")
 
         def leftovers():
-            return [path for path in self.node_dir.rglob("*") if path.is_file() and not self.is_kept(path)]
+            return [path for path in files_below(self.node_dir) if not self.is_kept(path)]
         wait_until(lambda: not leftovers(), seconds, f"the removal of {leftovers()}")
 
     def assert_record_is_closed(self, path, seconds=10):

@@ -114,8 +114,9 @@ class SlurmCase(LaunchCase):
         mine = pwd.getpwnam(self.user).pw_uid
 
         def runtime_folders():
-            return [path for root in ("/dev/shm", "/tmp") for path in pathlib.Path(root).glob("vmilaunch-run-*") if path.stat().st_uid == mine] \
-                if mine != os.geteuid() else []
+            # find(1) goes on where a folder is removed meanwhile.
+            command = ["find", "/dev/shm", "/tmp", "-maxdepth", "1", "-name", "vmilaunch-run-*", "-user", str(mine)]
+            return subprocess.run(command, capture_output=True, text=True).stdout.split() if mine != os.geteuid() else []
         wait_until(lambda: not runtime_folders(), seconds, f"the removal of {runtime_folders()}")
 
         def sockets():
