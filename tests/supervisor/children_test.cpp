@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <csignal>
 #include <functional>
+#include <string>
 
 #include <catch2/catch.hpp>
 #include <sys/prctl.h>
@@ -39,9 +40,9 @@ bool eventually(const std::function<bool()>& condition) {
 TEST_CASE("orphans are reaped and remembered, children that somebody waits for are not") {
   prctl(PR_SET_CHILD_SUBREAPER, 1);
   Child direct = spawn({"true"});
-  // A daemon as QEMU makes one: a new session, whose leader ends first.
-  const RunResult started =
-      run({"setsid", "sh", "-c", "(exit 7) >/dev/null 2>&1 & echo $!"}, Deadline::after(20s));
+  // A daemon as QEMU makes one: a new session, whose leader ends first, or the shell might reap it.
+  const std::string daemon = "(while kill -0 $$; do sleep 0.01; done; exit 7) >/dev/null 2>&1 & echo $!";
+  const RunResult started = run({"setsid", "sh", "-c", daemon}, Deadline::after(20s));
   const int orphan = std::stoi(started.out);
   CHECK(eventually([&] { return is_zombie(direct.pid()) && is_zombie(orphan); }));
 
