@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """What the integration tests share: real programs, real images, and the proof that nothing was left behind."""
+import fcntl
 import os
 import pathlib
 import re
@@ -182,12 +183,14 @@ class LaunchCase(unittest.TestCase):
         folder.mkdir(mode=0o700, exist_ok=True)
         program = (BIN / "vmicache").stat()
         path = folder / f"{name}-{base.stat().st_mtime_ns}-{program.st_mtime_ns}-{program.st_size}.vmic"
-        if not path.exists():
-            for old in folder.glob(f"{name}-*"):
-                old.unlink(missing_ok=True)
-            temporary = self.folder / "new.vmic"
-            self.run_command([BIN / "vmicache", "build", "--image", base, "--output", temporary, "--timeout", "500s"])
-            shutil.move(temporary, path)
+        with (folder / f"{name}.lock").open("w") as lock:  # of two builds that differ the second would take the first's place
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            if not path.exists():
+                for old in folder.glob(f"{name}-*"):
+                    old.unlink(missing_ok=True)
+                temporary = self.folder / "new.vmic"
+                self.run_command([BIN / "vmicache", "build", "--image", base, "--output", temporary, "--timeout", "500s"])
+                shutil.move(temporary, path)
         return path
 
     def is_kept(self, path):
