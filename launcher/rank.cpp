@@ -8,6 +8,9 @@
 #include <cstring>
 
 namespace vmi {
+
+using namespace std::chrono_literals;
+
 namespace {
 
 std::string failure_text(const VmFailed& failure, const std::string& hostname) {
@@ -85,18 +88,28 @@ void Rank::take(const Event& event) {
   }
 }
 
-void Rank::pump() {
-  while (const std::optional<Event> event = supervisor_.receive()) take(*event);
+void Rank::look_for_messages() {
+  constexpr auto kPause = 2ms;
+  const auto now = Clock::now();
+  if (now < next_look_) return;
+  bool any = false;
   for (int taken = 0; taken < letters_at_once_; ++taken) {
     const std::optional<Mailbox::Letter> letter = mailbox_.poll();
     if (!letter) break;
+    any = true;
     if (on_letter) on_letter(letter->rank, nlohmann::json::parse(letter->text));
   }
+  if (!ending_) session_.control().poll();
+  if (!any) next_look_ = now + kPause;
+}
+
+void Rank::pump() {
+  while (const std::optional<Event> event = supervisor_.receive()) take(*event);
+  look_for_messages();
   if (on_pump) on_pump();
   if (ending_) return;
   check_signals();
   // Again and again: a stage may have kept the first throw to agree on it, with ranks that have left.
-  session_.control().poll();
   if (const auto& announced = session_.control().announced()) throw *announced;
   if (vm_failure_) throw *vm_failure_;
   check_neighbours();

@@ -9,6 +9,7 @@
 #include "launcher/mpi/session.hpp"
 #include "launcher/supervisor/client.hpp"
 
+#include <chrono>
 #include <functional>
 #include <limits>
 #include <map>
@@ -82,7 +83,12 @@ class Rank {
   std::function<void(const Progress&)> on_progress;
 
  private:
+  using Clock = std::chrono::steady_clock;
+
   void take(const Event& event);
+  /// Takes letters and announcements. Each look has MPI poll all its connections, a system call or two; where
+  /// there were none, the next comes no sooner than 2 ms later.
+  void look_for_messages();
   void check_signals();
   void check_neighbours();
 
@@ -99,6 +105,7 @@ class Rank {
   std::optional<Error> vm_failure_;
   std::optional<Deadline> end_;
   bool ending_ = false;
+  Clock::time_point next_look_{};
   int letters_at_once_ = kAllLetters;
 };
 

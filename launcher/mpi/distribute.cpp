@@ -147,9 +147,9 @@ void Distribution::State::advance(Bytes done) {
 /// Steps `flow` until it is done and `finished`.
 void Distribution::State::drive(Flow& flow, const Waiter& waiter, const std::function<bool()>& finished,
                                 const std::function<Bytes()>& done) {
-  Pace pace;
+  Pace pace(options_.piece_bytes);
   while (!flow.done() || !finished()) {
-    if (flow.step()) pace.moved();
+    if (flow.step()) pace.moved(flow.bytes());
     advance(done());
     if (waiter.pump) waiter.pump();
     if (waiter.deadline.passed()) {

@@ -65,10 +65,10 @@ std::string to_text(DistributeResult::Source source);  ///< "none", "held", "rec
 /// two steps, after each of which all ranks agree() on its outcome:
 ///
 ///     std::optional<Distribution> distribution;
-///     failure = attempt([&] { if (layout.leader) distribution.emplace(layout.leaders, outgoing, hooks,
-///     options, waiter); }); agree(world, failure, waiter, "offering the cache");      // all targets have
-///     their space failure = attempt([&] { if (layout.leader) result = distribution->run(waiter); });
-///     agree(world, failure, waiter, "distributing the cache");  // all data is there and equals its hashes
+///     failure = attempt([&] { if (layout.leader) distribution.emplace(layout.leaders, outgoing, ...); });
+///     agree(world, failure, waiter, "offering the cache");      // all targets have their space
+///     failure = attempt([&] { if (layout.leader) result = distribution->run(waiter); });
+///     agree(world, failure, waiter, "distributing the cache");  // all data is there, equal to its hashes
 ///     distribution->publish(final_name);
 ///
 /// A leader that fails locally in run() (disk, damaged chunk) goes on forwarding, so that nobody waits for it

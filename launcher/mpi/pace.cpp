@@ -7,13 +7,29 @@
 
 namespace vmi {
 
+using namespace std::chrono_literals;
+using std::chrono::duration_cast;
+using std::chrono::microseconds;
+
+void Pace::moved(Bytes total) {
+  constexpr Bytes kPieces = 8;
+  constexpr microseconds kLongest = 5ms;
+  last_ = Clock::now();
+  if (total - counted_ < kPieces * piece_) return;
+  const double pieces = static_cast<double>(total - counted_) / static_cast<double>(piece_);
+  half_a_piece_ = std::min(duration_cast<microseconds>((last_ - counted_at_) / (2 * pieces)), kLongest);
+  counted_ = total;
+  counted_at_ = last_;
+}
+
 void Pace::nap(int wake_fd) {
-  using std::chrono::microseconds;
-  const auto still = std::chrono::duration_cast<microseconds>(Clock::now() - last_);
-  if (still < microseconds(30)) {
+  constexpr microseconds kShortest = 30us;
+  const auto still = duration_cast<microseconds>(Clock::now() - last_);
+  const microseconds growing = std::clamp<microseconds>(still / 3, kShortest, 1ms);
+  if (still < kShortest && half_a_piece_ < 100us) {
     sched_yield();
   } else {
-    sleep_for(std::clamp(still / 3, microseconds(30), microseconds(1000)), wake_fd);
+    sleep_for(std::max(growing, half_a_piece_), wake_fd);
   }
 }
 

@@ -1,23 +1,33 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include "cachegen/support/units.hpp"
 #include "launcher/mpi/wait.hpp"
 
 namespace vmi {
 
-/// How long to nap between two steps of a transfer: a third of the time since something last moved, so that a
-/// nap lengthens no gap by more than that, a slow link costs little processor time (its nodes may share cores
-/// with what is being started), and a fast one, whose gaps are shorter than any nap, is polled. Nothing is
-/// remembered from gap to gap: naps that follow from gaps which naps have lengthened would grow until the
-/// window of messages is what limits.
+/// How long to nap between two steps of a transfer: half of what each of the last eight pieces or more took,
+/// at most 5 ms. With a window of four pieces a link is left without work only when a nap comes late by more
+/// than a piece's time, so naps do not slow what they are measured by, and are short again soon after a
+/// stall; a slow link costs little processor time (its nodes may share cores with what is being started), and
+/// a fast one is polled. Where nothing moves, naps grow to a third of the time since something did, at most
+/// 1 ms or that half.
 class Pace {
  public:
-  void moved() { last_ = Clock::now(); }
+  /// `piece`: bytes of one message.
+  explicit Pace(Bytes piece) : piece_(piece) {}
+
+  /// Something moved; `total`: bytes of the transfer that passed here so far.
+  void moved(Bytes total);
   void nap(int wake_fd);
 
  private:
   using Clock = std::chrono::steady_clock;
-  Clock::time_point last_ = Clock::now();
+  Bytes piece_;
+  Bytes counted_ = 0;  // at counted_at_
+  Clock::time_point counted_at_ = Clock::now();
+  Clock::time_point last_ = counted_at_;
+  std::chrono::microseconds half_a_piece_{0};
 };
 
 }  // namespace vmi
