@@ -29,12 +29,17 @@ def run(results, folder, full):
         for backend in BACKENDS:  # libvirt's first use of an emulator takes seconds more
             launch(box, boot, 1, ["--cache", boot.cache], folder / "first.h5", 0, backend)
         for vms, backend, repeat in todo:
-            with PssMeter(box.name) as memory:
-                row, share = launch(box, boot, 1, ["--cache", boot.cache], folder / f"{backend}-{vms}-{repeat}.h5", think, backend, vms,
-                                    notes={"dilation": results.attributes["dilation"]})
-            first = {"backend": backend, "vms": vms, "repeat": repeat, "last_ready_s": row["last_ready_s"], "vm_pss_bytes": memory.vm_bytes // vms,
-                     "launcher_pss_bytes": memory.launcher_bytes}
-            results.add({**first, **row}, share)
+            with results.going_on():
+                measure(results, folder, box, boot, think, vms, backend, repeat)
+
+
+def measure(results, folder, box, boot, think, vms, backend, repeat):
+    with PssMeter(box.name) as memory:
+        row, share = launch(box, boot, 1, ["--cache", boot.cache], folder / f"{backend}-{vms}-{repeat}.h5", think, backend, vms,
+                            notes={"dilation": results.attributes["dilation"]})
+    first = {"backend": backend, "vms": vms, "repeat": repeat, "last_ready_s": row["last_ready_s"], "vm_pss_bytes": memory.vm_bytes // vms,
+             "launcher_pss_bytes": memory.launcher_bytes}
+    results.add({**first, **row}, share)
 
 
 class PssMeter(Meter):

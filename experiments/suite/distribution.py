@@ -40,7 +40,8 @@ def run(results, folder, full):
             continue
         with payload_in(folder, source, size) as payload, Box(nodes, f"{rate}mbit", [payload], ["--slurm"]) as box:
             for scheme, repeat in todo:
-                measure(results, folder, box, point, scheme, repeat)
+                with results.going_on():
+                    measure(results, folder, box, point, scheme, repeat)
 
 
 @contextlib.contextmanager

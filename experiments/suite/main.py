@@ -64,3 +64,6 @@ def run(name, options):
     (folder / f"{name}.txt").write_text(text)
     print(text)
     print(f"experiments/run: {name} took {time.monotonic() - begin:.0f} s; see {folder}", file=sys.stderr)
+    if results.failures:
+        raise ExperimentError(f"{name}: {len(results.failures)} measurements failed and are not among the results ({'; '.join(results.failures)}); "
+                              "call it again for them")

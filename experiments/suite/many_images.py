@@ -53,9 +53,10 @@ def run(results, folder, full):
 def in_a_box(results, folder, boot, plan, points):
     with Box(plan.nodes, f"{plan.rate}mbit", [boot.image], ["--in-memory", boot.cache]) as box:
         for images, arm, repeat in points:
-            if arm == "held" and box.nodes_with_cache() < plan.nodes:
-                launch(box, boot, plan.nodes, ARMS[arm](box, boot), folder / "before.h5", 0)
-            measure(results, folder, box, boot, plan, images, arm, repeat)
+            with results.going_on():
+                if arm == "held" and box.nodes_with_cache() < plan.nodes:
+                    launch(box, boot, plan.nodes, ARMS[arm](box, boot), folder / "before.h5", 0)
+                measure(results, folder, box, boot, plan, images, arm, repeat)
 
 
 def measure(results, folder, box, boot, plan, images, arm, repeat):

@@ -93,14 +93,15 @@ class Work:
 
     def alone(self, nodes, arm, repeat):
         """In a cluster of its own."""
-        with self.box(nodes) as box:
+        with self.results.going_on(), self.box(nodes) as box:
             self.measure(box, nodes, arm, repeat)
 
     def in_turn(self, points, **options):
         if points:
             with self.box(max(nodes for nodes, _, _ in points), **options) as box:
                 for point in points:
-                    self.measure(box, *point)
+                    with self.results.going_on():
+                        self.measure(box, *point)
                     if options:  # room is what this is about
                         box.forget_caches()
 

@@ -33,14 +33,14 @@ def run(results, folder, full):
     warm = {share: warm_cache(boot, quotas[share], folder) for share in sorted({share for arm, share, _ in todo if arm == "warm"})}
 
     def measure(arm, share, repeat):
-        with Box(1, f"{rate}mbit", [boot.image]) as box, tempfile.TemporaryDirectory(dir=ROOT / "build", prefix="quota-") as disk:
+        with results.going_on(), Box(1, f"{rate}mbit", [boot.image]) as box, tempfile.TemporaryDirectory(dir=ROOT / "build", prefix="quota-") as disk:
             options = {"plain": lambda: ["--cache", "none"], "warm": lambda: ["--cache", warm[share]],
                        "cold in memory": lambda: ["--cache", "cold", "--quota", quotas[share]],
                        "cold on disk": lambda: ["--cache", "cold", "--quota", quotas[share], "--node-dir", disk]}[arm]()
             record = folder / f"{arm.replace(' ', '-')}-{share}-{repeat}.h5"
             row, used = launch(box, boot, 1, options, record, think, timeout=300, notes={"dilation": results.attributes["dilation"]})
-        first = {"arm": arm, "share": share, "quota_bytes": quotas[share], "repeat": repeat, "last_boot_s": row["last_boot_s"]}
-        results.add({**first, **row}, used)
+            first = {"arm": arm, "share": share, "quota_bytes": quotas[share], "repeat": repeat, "last_boot_s": row["last_boot_s"]}
+            results.add({**first, **row}, used)
 
     beside(BESIDE, [functools.partial(measure, *point) for point in todo])
     for cache in warm.values():

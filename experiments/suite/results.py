@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What an experiment measured: rows that are kept as they come (points.jsonl), so that one that was cut off goes on where it
 was, and at the end one HDF5 file: the table /results, its units, and the machine's facts as root attributes."""
+import contextlib
 import json
 import os
 import platform
@@ -11,8 +12,11 @@ import threading
 import h5py
 import numpy
 
-from .box import BIN, qemu, say
+from .box import BIN, ExperimentError, qemu, say
+
 SHOWN = 5  # columns of a row, the first ones, that are told while an experiment runs
+MOST_FAILURES = 3
+MOST_VOID = 2  # what was void that often is left so: some schemes need all processors whenever they run
 
 
 class Results:
@@ -20,15 +24,30 @@ class Results:
 
     def __init__(self, name, folder, most_cpu, **attributes):
         self.most_cpu = most_cpu
-        self.lock = threading.Lock()  # of the rows and their journal: measurements may run beside each other
+        self.lock = threading.Lock()  # of the rows, their journal and the failures: measurements may run beside each other
+        self.failures = []
         self.path = folder / f"{name}.h5"
         self.journal = folder / "points.jsonl"
         self.rows = [json.loads(line) for line in self.journal.read_text().splitlines()] if self.journal.exists() else []
         self.attributes = {"experiment": name, "schema_version": 1, "most_cpu_share": most_cpu, **machine_facts(), **attributes}
 
     def has(self, **point):
-        """Was this measured already, and not void?"""
-        return any(not row["void"] and all(row[key] == value for key, value in point.items()) for row in self.rows)
+        """Was this measured already, and not void, or void so often that it will be again?"""
+        rows = [row for row in self.rows if all(row[key] == value for key, value in point.items())]
+        return any(not row["void"] for row in rows) or len(rows) >= MOST_VOID
+
+    @contextlib.contextmanager
+    def going_on(self):
+        """A measurement: should it fail, that is told and counted, and the experiment goes on with the next, but not after the third."""
+        try:
+            yield
+        except ExperimentError as error:
+            with self.lock:
+                self.failures.append(str(error))
+                most = len(self.failures) >= MOST_FAILURES
+            if most:
+                raise
+            say(f"failed, and left out: {error}")
 
     def add(self, row, cpu_share, timed=True):
         """`row`: values by column; text, int or float. A timed run that needed too much of the machine is void."""

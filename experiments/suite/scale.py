@@ -57,13 +57,18 @@ def measure(results, folder, point, repeats, words):
     log = folder / "run.log"
     with Box(point["nodes"], f"{point['rate_mbit']}mbit") as box:
         for repeat in todo:
-            begin = time.time()
-            with CpuMeter() as meter:
-                status = box.start_ranks(point["nodes"], [BIN / "launch_stages", "--size", point["size_bytes"], "--repeat", 1, *words], log, 600)
-            if status != 0:
-                raise ExperimentError(f"launch_stages ended with status {status}; see {log}")
-            output = log.read_text()  # behind what mpirun may say
-            keep(results, "measured", point, json.loads(output[output.index("[\n"):])[0], box.measured_mbit, meter.share(begin, time.time()), repeat)
+            with results.going_on():
+                measure_one(results, box, point, repeat, words, log)
+
+
+def measure_one(results, box, point, repeat, words, log):
+    begin = time.time()
+    with CpuMeter() as meter:
+        status = box.start_ranks(point["nodes"], [BIN / "launch_stages", "--size", point["size_bytes"], "--repeat", 1, *words], log, 600)
+    if status != 0:
+        raise ExperimentError(f"launch_stages ended with status {status}; see {log}")
+    output = log.read_text()  # behind what mpirun may say
+    keep(results, "measured", point, json.loads(output[output.index("[\n"):])[0], box.measured_mbit, meter.share(begin, time.time()), repeat)
 
 
 def simulate(results, kind, point, mbit, latency, words):

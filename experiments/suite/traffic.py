@@ -36,7 +36,11 @@ def run(results, folder, full):
         quota = int(share * boot.cache.stat().st_size) // 65536 * 65536
         return {"arm": arm, "granularity_bytes": size, "share": share, "quota_bytes": quota, "repeat": repeat}
 
-    beside(BESIDE, [functools.partial(measure, results, folder, boot, think, point_of(*point)) for point in todo])
+    def going_on(point):
+        with results.going_on():
+            measure(results, folder, boot, think, point)
+
+    beside(BESIDE, [functools.partial(going_on, point_of(*point)) for point in todo])
 
 
 def measure(results, folder, boot, think, point):

@@ -17,7 +17,8 @@ from harness import BIN, LaunchCase
 RUN = pathlib.Path(__file__).resolve().parents[2] / "experiments/run"
 sys.path.insert(0, str(RUN.parent))
 
-from suite.box import memory_kept, qemu  # noqa: E402
+from suite.box import ExperimentError, memory_kept, qemu  # noqa: E402
+from suite.results import Results  # noqa: E402
 
 HAS_DRIVER = "vmicache" in subprocess.run([qemu(), "--version"], capture_output=True, text=True, check=True).stdout
 
@@ -46,6 +47,37 @@ class MemoryKept(unittest.TestCase):
         with memory_kept(self.setting):
             pass
         self.assertFalse(self.setting.exists())
+
+
+class ResultsTest(unittest.TestCase):
+    def results(self):
+        return Results("some", self.folder, 0.85)
+
+    def setUp(self):
+        self.folder = pathlib.Path(self.enterContext(tempfile.TemporaryDirectory()))
+
+    def test_what_is_measured_is_kept_and_what_is_void_tried_once_more(self):
+        results = self.results()
+        self.assertFalse(results.has(nodes=1))
+        results.add({"nodes": 1}, 0.9)
+        results.add({"nodes": 2}, 0.5)
+        results.add({"nodes": 3}, float("nan"))
+        later = self.results()
+        self.assertEqual([later.has(nodes=nodes) for nodes in (1, 2, 3)], [False, True, False])
+        later.add({"nodes": 1}, 0.9)
+        self.assertTrue(self.results().has(nodes=1))
+        self.assertEqual([row["void"] for row in self.results().rows], [1, 0, 1, 1])
+
+    def test_two_measurements_may_fail(self):
+        results = self.results()
+        for text in ("one", "two"):
+            with results.going_on():
+                raise ExperimentError(text)
+        with self.assertRaisesRegex(ExperimentError, "three"), results.going_on():
+            raise ExperimentError("three")
+        self.assertEqual(results.failures, ["one", "two", "three"])
+        with self.assertRaises(KeyError), self.results().going_on():
+            raise KeyError
 
 
 @unittest.skipUnless(os.geteuid() == 0 or "CI" in os.environ, "network namespaces need root")
