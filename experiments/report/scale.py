@@ -60,8 +60,10 @@ def text(experiment):
         for row in frame.itertuples():
             found.append((size(cache), f"{rate:g}", row.used, str(row.nodes), *(f"{getattr(row, f'{stage}_s'):.3f}" for stage in (*STAGES, "boot")),
                           f"{row.total_s:.2f}", f"{row.distribute_s / row.limit_s:.2f}"))
+    rows = experiment.valid[experiment.valid.kind == "simulated"]
+    delays = "; ".join(f"{source}: boots {frame.boot_s.median():.2f} s" for source, frame in rows.groupby("delays_of"))
     said = (f"Simulated launches of one VM a node (SimGrid; links of {a['latency_us']:g} us and 94 % of their rate). Creating and booting VMs take what was recorded "
-            f"({a['delays_of']}; boots {a['boot_median_s']:.2f} s in the median, {a['boot_longest_s']:.2f} s at most). 'prepare' is what of creating VMs outlasts the distribution.")
+            f"({delays}). 'prepare' is what of creating VMs outlasts the distribution.")
     parts = [check(experiment), textwrap.fill(said, 120) + "\n\n" + "\n".join(grid(found))]
     return "\n\n".join(part for part in parts if part)
 
@@ -91,6 +93,8 @@ def draw(experiment):
         axes.set_xlabel("simulated nodes")
         axes.yaxis.set_major_formatter(lambda value, _: f"{value:g}")
         below(axes)
+    panels[2].yaxis.set_minor_formatter(lambda value, _: f"{value:g}")  # within one power of ten
+    panels[2].tick_params(axis="y", which="both", labelsize=8)
     panels[1].set_ylabel("seconds")
     return figure
 

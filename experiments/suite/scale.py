@@ -5,6 +5,7 @@ launch_stages (experiments/simgrid) does in the box what a launch does between i
 with the box's links, to see how far it is off, and then with more nodes than one machine holds. Creating and booting VMs
 are waits, taken from the records that one-image left, if any.
 """
+import dataclasses
 import functools
 import json
 import os
@@ -31,26 +32,24 @@ STAGES = ("plan", "offer", "distribute", "prepare", "boot", "end")
 def run(results, folder, full):
     if not (BIN / "launch_simulation").exists():
         raise ExperimentError(f"{BIN / 'launch_simulation'} is missing: install libsimgrid-dev and build again")
-    prepare, boot, source = delays(folder.parent / "one-image")
-    results.attributes.update(delays_of=source, prepare_median_s=float(pandas.Series(prepare).median()), boot_median_s=float(pandas.Series(boot).median()),
-                              boot_longest_s=max(boot), latency_us=LATENCY_US)
-    words = ["--prepare", ",".join(f"{s:.3f}" for s in prepare), "--boot", ",".join(f"{s:.3f}" for s in boot)]
+    delays = delays_of(folder.parent / "one-image")
+    results.attributes.update(latency_us=LATENCY_US)
     measured, simulated = FULL if full else QUICK
     for nodes, rate, size in measured:
         point = {"nodes": nodes, "rate_mbit": rate, "size_bytes": size, "scheme": "automatic"}
-        measure(results, folder, point, 5 if full else 1, words)
+        measure(results, folder, point, 5 if full else 1, delays)
         rows = [row for row in results.rows if row["kind"] == "measured" and not row["void"] and all(row[key] == value for key, value in point.items())]
         if rows and not results.has(kind="simulated box", **point):
             mbit = sorted(row["link_mbit"] for row in rows)[len(rows) // 2]
-            simulate(results, "simulated box", point, mbit, BOX_LATENCY_US, words)
+            simulate(results, "simulated box", point, mbit, BOX_LATENCY_US, delays)
     points = [{"nodes": nodes, "rate_mbit": rate, "size_bytes": size, "scheme": scheme} for nodes, rate, size, scheme in simulated]
     points.sort(key=lambda point: -point["nodes"] * point["size_bytes"])  # the longest first, so that none ends alone
     beside(os.cpu_count(), [
-        functools.partial(simulate, results, "simulated", point, min(point["rate_mbit"] * TCP_SHARE, RANK_MBIT), LATENCY_US, words)
+        functools.partial(simulate, results, "simulated", point, min(point["rate_mbit"] * TCP_SHARE, RANK_MBIT), LATENCY_US, delays)
         for point in points if not results.has(kind="simulated", **point)])
 
 
-def measure(results, folder, point, repeats, words):
+def measure(results, folder, point, repeats, delays):
     todo = [repeat for repeat in range(repeats) if not results.has(kind="measured", **point, repeat=repeat)]
     if not todo:
         return
@@ -58,47 +57,56 @@ def measure(results, folder, point, repeats, words):
     with Box(point["nodes"], f"{point['rate_mbit']}mbit") as box:
         for repeat in todo:
             with results.going_on():
-                measure_one(results, box, point, repeat, words, log)
+                measure_one(results, box, point, repeat, delays, log)
 
 
-def measure_one(results, box, point, repeat, words, log):
+def measure_one(results, box, point, repeat, delays, log):
     begin = time.time()
     with CpuMeter() as meter:
-        status = box.start_ranks(point["nodes"], [BIN / "launch_stages", "--size", point["size_bytes"], "--repeat", 1, *words], log, 600)
+        status = box.start_ranks(point["nodes"], [BIN / "launch_stages", "--size", point["size_bytes"], "--repeat", 1, *delays.options], log, 600)
     if status != 0:
         raise ExperimentError(f"launch_stages ended with status {status}; see {log}")
     output = log.read_text()  # behind what mpirun may say
-    keep(results, "measured", point, json.loads(output[output.index("[\n"):])[0], box.measured_mbit, meter.share(begin, time.time()), repeat)
+    keep(results, "measured", point, json.loads(output[output.index("[\n"):])[0], box.measured_mbit, delays, meter.share(begin, time.time()), repeat)
 
 
-def simulate(results, kind, point, mbit, latency, words):
+def simulate(results, kind, point, mbit, latency, delays):
     command = ["nice", "-n", 19, BIN / "launch_simulation", "--nodes", point["nodes"], "--rate", f"{mbit:.1f}", "--latency", latency, "--size", point["size_bytes"],
-               "--scheme", point["scheme"], "--contents", "checked" if point["nodes"] <= 64 else "none", *words]
+               "--scheme", point["scheme"], "--contents", "checked" if point["nodes"] <= 64 else "none", *delays.options]
     begin = time.time()
     with CpuMeter() as meter:
         done = subprocess.run([str(word) for word in command], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, check=False)
     if done.returncode != 0:
         say(f"{point['nodes']} simulated nodes: launch_simulation ended with status {done.returncode}: {done.stderr.strip()[-200:]}")
         raise ExperimentError(f"the simulation of {point['nodes']} nodes failed; what was measured is kept")
-    keep(results, kind, point, json.loads(done.stdout), mbit, meter.share(begin, time.time()), 0, timed=False)
+    keep(results, kind, point, json.loads(done.stdout), mbit, delays, meter.share(begin, time.time()), 0, timed=False)
 
 
-def keep(results, kind, point, found, mbit, share, repeat, timed=True):
+def keep(results, kind, point, found, mbit, delays, share, repeat, timed=True):
     row = {"kind": kind, "nodes": point["nodes"], "rate_mbit": point["rate_mbit"], "scheme": point["scheme"], "total_s": found["total_s"],
            "size_bytes": point["size_bytes"], "repeat": repeat, "used": found["scheme"], "link_mbit": mbit,
-           "limit_s": 8e-6 * point["size_bytes"] / mbit, "checked_bytes": found.get("checked_bytes", -1)}
+           "limit_s": 8e-6 * point["size_bytes"] / mbit, "checked_bytes": found.get("checked_bytes", -1),
+           "delays_of": delays.source}
     results.add({**row, **{f"{stage}_s": found["seconds"][stage] for stage in STAGES}}, share, timed)
 
 
-def delays(folder):
-    """Seconds for creating and for booting a VM, of the record with the most VMs that hold a cache; else round figures."""
+@dataclasses.dataclass
+class Delays:
+    """How long creating and booting each VM takes: options of launch_stages and launch_simulation, and where the figures come from."""
+    options: list
+    source: str
+
+
+def delays_of(folder):
+    """Of the record there with the most VMs that hold a cache; else round figures."""
     best = None
-    for path in folder.glob("sent-*.h5"):
+    for path in sorted(folder.glob("sent-*.h5")):
         with h5py.File(path, "r", locking=False) as file:
             vms = pandas.DataFrame(file["vms"][:])
         if len(vms) and (vms.t_ready > 0).all() and (best is None or len(vms) > len(best[0])):
             best = vms, path.name
     if best is None:
-        return [0.3], [2.0], "none: 0.3 s and 2 s for every VM"
+        return Delays(["--prepare", "0.3", "--boot", "2"], "round figures")
     vms, name = best
-    return list(vms.t_spawn - vms.t_prepare), list(vms.t_ready - vms.t_running), f"one-image/{name}"
+    listed = {"--prepare": vms.t_spawn - vms.t_prepare, "--boot": vms.t_ready - vms.t_running}
+    return Delays([word for option, seconds in listed.items() for word in (option, ",".join(f"{s:.3f}" for s in seconds))], f"one-image/{name}")
