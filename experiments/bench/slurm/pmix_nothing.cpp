@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// What Slurm's own launch of an MPI step costs: the ranks are wired up by Slurm's PMIx, by the two fences
-// that MPI_Init asks it for (PMIx standard 4.1, chapter 6), without an MPI library.
+// What Slurm's own launch of an MPI step costs: its PMIx wires the ranks up, by the two fences that Open MPI
+// 4.1's MPI_Init asks it for, without an MPI library.
 #include <pmix.h>
 
 namespace {
