@@ -73,15 +73,10 @@ def held_bytes(cache):
 
 
 class Qmp:
-    def __init__(self, path, program):
+    def __init__(self, connection, program):
         self.program = program
-        self.socket = socket.socket(socket.AF_UNIX)
+        self.socket = connection
         self.socket.settimeout(DEADLINE)
-        try:
-            self.socket.connect(str(path))
-        except OSError:
-            self.socket.close()
-            raise
         self.lines = self.socket.makefile("rw")
         self.lines.readline()
         self.command("qmp_capabilities")
@@ -124,36 +119,39 @@ class Program:
         self.number = Program.started = getattr(Program, "started", 0) + 1
         self.folder = folder
         self.nbd_socket = folder / f"nbd-{self.number}"
-        monitor = folder / f"qmp-{self.number}"
+        monitor = f"qmp-{self.number}"
         argv = [BUILT / program]
         for name in iothreads:
             argv += ["--object", f"iothread,id={name}"]
         if program == "qemu-storage-daemon":
-            argv += ["--chardev", f"socket,id=monitor,path={monitor},server=on,wait=off", "--monitor", "chardev=monitor",
+            argv += ["--chardev", f"socket,id=monitor,path={monitor}", "--monitor", "chardev=monitor",
                      "--nbd-server", f"addr.type=unix,addr.path={self.nbd_socket},max-connections=0"]
         else:
-            argv += ["-M", "none", "-nodefaults", "-no-user-config", "-display", "none", "-qmp", f"unix:{monitor},server=on,wait=off"]
+            argv += ["-M", "none", "-nodefaults", "-no-user-config", "-display", "none", "-qmp", f"unix:{monitor}"]
         self.error_file = folder / f"stderr-{self.number}"
-        with self.error_file.open("wb") as errors:
+        self.clients = []
+        # QEMU 7.2 hands a monitor over to a thread of its own after its main loop has begun. Of one that listens, both may then read
+        # what the first client says, each a part of it; so it connects to us.
+        with socket.socket(socket.AF_UNIX) as listener, self.error_file.open("wb") as errors:
+            listener.bind(str(folder / monitor))
+            listener.listen()
+            listener.setblocking(False)
             self.process = subprocess.Popen([str(word) for word in argv], stdin=subprocess.DEVNULL, stdout=errors, stderr=errors,
                                             cwd=folder, env=ENVIRONMENT)
-        self.clients = []
-        try:
-            self.qmp = self._connect(monitor)
-        except BaseException:
-            self.process.kill()
-            self.process.wait(DEADLINE)
-            raise
-
-    def _connect(self, path):
-        def connected():
-            if self.process.poll() is not None:
-                raise AssertionError(f"ended with {self.process.returncode}:\n{self.errors}")
             try:
-                return Qmp(path, self)
-            except OSError:
-                return None
-        return wait_until(connected, f"the monitor {path}")
+                self.qmp = Qmp(wait_until(lambda: self._accepted(listener), f"{program} to connect to {monitor}"), self)
+            except BaseException:
+                self.process.kill()
+                self.process.wait(DEADLINE)
+                raise
+
+    def _accepted(self, listener):
+        try:
+            return listener.accept()[0]
+        except BlockingIOError:
+            if self.process.poll() is not None:
+                raise AssertionError(f"ended with {self.process.returncode}:\n{self.errors}") from None
+            return None
 
     @property
     def errors(self):
