@@ -85,8 +85,6 @@ void add_devices(Builder& command, const std::vector<nlohmann::json>& chain, con
   command.virtio("virtio-rng", "rng=entropy");
   command.add("-chardev", "file,id=serial,path=" + option_value(files.serial_log));
   command.add("-serial", "chardev:serial");
-  command.add("-chardev", "socket,id=qmp,server=on,wait=off,path=" + option_value(files.qmp_socket));
-  command.add("-mon", "chardev=qmp,mode=control");
   if (!files.agent_socket.empty()) {
     command.virtio("virtio-serial", "id=agent-bus");
     command.add("-chardev", "socket,id=agent,server=on,wait=off,path=" + option_value(files.agent_socket));
@@ -120,7 +118,6 @@ Argv qemu_command(const GuestSpec& guest, const std::string& name, const std::ve
   add_machine(command, guest);
   add_identity(command, guest, extras);
   add_devices(command, chain, files, extras);
-  if (extras.paused) command.add("-S");
   if (extras.no_reboot) command.add("-no-reboot");
   for (const std::string& event : extras.trace_events) command.add("-trace", "enable=" + event);
   if (!extras.trace_log.empty()) {

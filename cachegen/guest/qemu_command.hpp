@@ -14,7 +14,6 @@ namespace vmi {
 /// Files of one VM, made by QEMU.
 struct VmFiles {
   fs::path serial_log;
-  fs::path qmp_socket;    ///< QEMU listens
   fs::path agent_socket;  ///< QEMU listens; empty: no guest agent channel
 };
 
@@ -28,15 +27,14 @@ struct CommandExtras {
                             ///< its arguments
   std::vector<std::string> credentials;  ///< SMBIOS type 11 strings: "io.systemd.credential:NAME=VALUE"
   fs::path seed;                         ///< cloud-init's disk (seed.hpp), the guest's second; empty: none
-  bool paused = true;                    ///< -S; `cont` starts the guest
   bool no_reboot = false;                ///< a guest that resets ends QEMU instead
   std::vector<std::string> trace_events;
   fs::path trace_log;
 };
 
-/// The whole command of a VM. `guest.accel` must be resolved, `guest.qemu` be a program; `chain` comes from
-/// blockdev_chain(). Throws Error(usage) for identity (kernel_args, credentials, seed) that the machine
-/// cannot hand to its guest.
+/// The whole command of a VM whose guest starts at once, and without a monitor: see spawn_paused().
+/// `guest.accel` must be resolved, `guest.qemu` be a program; `chain` comes from blockdev_chain(). Throws
+/// Error(usage) for identity (kernel_args, credentials, seed) that the machine cannot hand to its guest.
 Argv qemu_command(const GuestSpec& guest, const std::string& name, const std::vector<nlohmann::json>& chain,
                   const VmFiles& files, const CommandExtras& extras);
 

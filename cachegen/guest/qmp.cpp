@@ -16,22 +16,9 @@ namespace {
 
 constexpr auto kCheckEvery = std::chrono::milliseconds(100);
 
-/// connect_unix() in slices, with `check` in between.
-Fd connect_checked(const fs::path& socket, Deadline deadline, const Fd* qemu, const Qmp::Check& check) {
-  while (true) {
-    try {
-      return connect_unix(socket, deadline.sooner_of(Deadline::after(kCheckEvery)), qemu);
-    } catch (const Error& error) {
-      if (error.status() != ExitStatus::timed_out || deadline.passed()) throw;
-    }
-    if (check) check();
-  }
-}
-
 }  // namespace
 
-Qmp::Qmp(const fs::path& socket, Deadline deadline, const Fd* qemu, Check check)
-    : check_(std::move(check)), fd_(connect_checked(socket, deadline, qemu, check_)) {
+Qmp::Qmp(Fd monitor, Deadline deadline, Check check) : check_(std::move(check)), fd_(std::move(monitor)) {
   wait_until([this] { return greeted_; }, "its greeting", deadline);
   execute("qmp_capabilities", deadline);
 }

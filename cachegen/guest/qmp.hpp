@@ -23,8 +23,8 @@ class Qmp {
   /// Called now and then during every wait; may throw to end it.
   using Check = std::function<void()>;
 
-  /// Connects, reads the greeting and negotiates. `qemu`, a pidfd, ends the wait when QEMU ends.
-  Qmp(const fs::path& socket, Deadline deadline, const Fd* qemu = nullptr, Check check = {});
+  /// Reads the greeting from the connected socket `monitor` and negotiates.
+  Qmp(Fd monitor, Deadline deadline, Check check = {});
 
   /// Sends a command and waits for what it returns. Null arguments: none.
   nlohmann::json execute(const std::string& command, const nlohmann::json& arguments, Deadline deadline);

@@ -7,6 +7,7 @@
 
 #include "cachegen/cache/overlay.hpp"
 #include "cachegen/guest/block_chain.hpp"
+#include "cachegen/guest/paused_qemu.hpp"
 #include "cachegen/guest/probe.hpp"
 #include "cachegen/guest/qmp.hpp"
 #include "cachegen/guest/seed.hpp"
@@ -45,7 +46,7 @@ struct BootFiles {
   fs::path read_trace = folder / "reads.trace";  ///< of the driver vmicache
   fs::path stderr_log = folder / "qemu.stderr";
   fs::path seed{};  ///< empty: none
-  VmFiles vm{.serial_log = folder / "serial.log", .qmp_socket = folder / "qmp"};
+  VmFiles vm{.serial_log = folder / "serial.log"};
 };
 
 class Boot {
@@ -110,13 +111,16 @@ class Boot {
     extras.no_reboot = spec_.ready.kind == ReadySpec::Kind::exit;
     const Fd err = open_file(files_.stderr_log, O_WRONLY | O_CREAT | O_APPEND);
     // A session of its own: Ctrl-C is ours to handle.
-    qemu_ = spawn(qemu_command(spec_.guest, kProfileName, chain, files_.vm, extras),
-                  {.stderr_fd = err.get(), .new_session = true, .death_signal = SIGKILL});
+    auto [child, monitor] =
+        spawn_paused(qemu_command(spec_.guest, kProfileName, chain, files_.vm, extras),
+                     {.stderr_fd = err.get(), .new_session = true, .death_signal = SIGKILL});
+    qemu_ = std::move(child);
+    monitor_ = std::move(monitor);
   }
 
   void connect() {
     try {
-      qmp_.emplace(files_.vm.qmp_socket, deadline_, &qemu_.pidfd(), [this] { report(); });
+      qmp_.emplace(std::move(monitor_), deadline_, [this] { report(); });
     } catch (const Error& error) {
       if (error.status() == ExitStatus::timed_out) throw error.in("QEMU did not come up");
       throw;
@@ -419,6 +423,7 @@ class Boot {
   Bytes base_bytes_ = 0;
   Deadline deadline_;
   Child qemu_;  ///< behind folder_, so that QEMU has ended before its folder goes
+  Fd monitor_;  ///< until qmp_ has it
   std::optional<Qmp> qmp_;
   std::unique_ptr<Probe> probe_;
   BootStatus::Stage stage_ = BootStatus::Stage::starting;

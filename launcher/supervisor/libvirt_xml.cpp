@@ -57,8 +57,7 @@ struct GivenOption {
 constexpr std::array kGivenByLibvirt = {
     GivenOption{"-name", 1},    GivenOption{"-nodefaults", 0}, GivenOption{"-no-user-config", 0},
     GivenOption{"-display", 1}, GivenOption{"-machine", 1},    GivenOption{"-accel", 1},
-    GivenOption{"-m", 1},       GivenOption{"-smp", 1},        GivenOption{"-S", 0},
-    GivenOption{"-mon", 1},
+    GivenOption{"-m", 1},       GivenOption{"-smp", 1},
 };
 /// The one other option of qemu_command() that has no value.
 constexpr std::string_view kFlag = "-no-reboot";
@@ -92,9 +91,7 @@ Argv words_for_qemu(const Argv& command) {
     const auto* given = std::ranges::find(kGivenByLibvirt, option, &GivenOption::name);
     const bool has_value = given != kGivenByLibvirt.end() ? given->values == 1 : option != kFlag;
     const std::size_t next = std::min(command.size(), i + (has_value ? 2 : 1));
-    const bool our_monitor =
-        option == "-chardev" && has_value && command[next - 1].find("id=qmp,") != std::string::npos;
-    if (given == kGivenByLibvirt.end() && !our_monitor)
+    if (given == kGivenByLibvirt.end())
       words.insert(words.end(), command.begin() + static_cast<std::ptrdiff_t>(i),
                    command.begin() + static_cast<std::ptrdiff_t>(next));
     i = next;

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "launcher/supervisor/qemu_backend.hpp"
 
+#include "cachegen/guest/paused_qemu.hpp"
 #include "cachegen/guest/qmp.hpp"
 #include "cachegen/guest/ready.hpp"
 
@@ -39,13 +40,13 @@ class QemuDomain : public Domain {
 
 std::unique_ptr<Domain> QemuBackend::create_paused(const VmPlan& vm, Deadline deadline) {
   const Fd log = open_file(stderr_log(vm), O_WRONLY | O_CREAT | O_APPEND, 0600);
-  Child child = spawn(vm.command, {.stdout_fd = log.get(),
-                                   .stderr_fd = log.get(),
-                                   .new_session = true,
-                                   .death_signal = SIGKILL,
-                                   .cpus = vm.cpus});
+  auto [child, monitor] = spawn_paused(vm.command, {.stdout_fd = log.get(),
+                                                    .stderr_fd = log.get(),
+                                                    .new_session = true,
+                                                    .death_signal = SIGKILL,
+                                                    .cpus = vm.cpus});
   try {
-    Qmp qmp(vm.files.qmp_socket, deadline, &child.pidfd());
+    Qmp qmp(std::move(monitor), deadline);
     return std::make_unique<QemuDomain>(child.release(), std::move(qmp));
   } catch (const Error& error) {
     const std::optional<int> status = child.wait(Deadline::after(std::chrono::milliseconds(200)));

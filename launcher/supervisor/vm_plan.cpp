@@ -66,7 +66,7 @@ VmPlan plan_vm(const VmSpec& spec, const VmFolders& folders, HostFacts& facts) {
   const std::string number = std::to_string(spec.index);
   plan.folder = folders.runtime / "vm" / number;
   plan.overlay = folders.overlays / ("overlay-" + number + ".qcow2");
-  plan.files = {.serial_log = plan.folder / "serial.log", .qmp_socket = plan.folder / "qmp.sock"};
+  plan.files = {.serial_log = plan.folder / "serial.log"};
 
   const ReadySpec ready = ReadySpec::parse(spec.ready);
   if (ready.needs_agent_channel()) plan.files.agent_socket = plan.folder / "agent.sock";

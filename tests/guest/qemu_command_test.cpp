@@ -11,7 +11,7 @@ using namespace vmi;
 
 namespace {
 
-const VmFiles kFiles{.serial_log = "/run/vm/serial.log", .qmp_socket = "/run/vm/qmp"};
+const VmFiles kFiles{.serial_log = "/run/vm/serial.log"};
 const std::vector<nlohmann::json> kChain =
     blockdev_chain({.overlay = "/run/vm/o.qcow2", .image_url = "/b", .image_format = "raw"});
 
@@ -68,12 +68,7 @@ TEST_CASE("the whole command of a plain VM") {
                          "-chardev",
                          "file,id=serial,path=/run/vm/serial.log",
                          "-serial",
-                         "chardev:serial",
-                         "-chardev",
-                         "socket,id=qmp,server=on,wait=off,path=/run/vm/qmp",
-                         "-mon",
-                         "chardev=qmp,mode=control",
-                         "-S"};
+                         "chardev:serial"};
   CHECK(argv == expected);
 }
 
@@ -115,8 +110,8 @@ TEST_CASE("the guest agent's channel and the ssh forward are there when asked fo
 }
 
 TEST_CASE("a seed is the last disk, and nothing else changes") {
-  const Argv with = command({}, kFiles, {.seed = "/a b,c/seed.img", .paused = false});
-  const Argv without = command({}, kFiles, {.paused = false});
+  const Argv with = command({}, kFiles, {.seed = "/a b,c/seed.img"});
+  const Argv without = command({}, kFiles, {});
   REQUIRE(with.size() == without.size() + 4);
   CHECK(std::equal(without.begin(), without.end(), with.begin()));
   const auto node = nlohmann::json::parse(with[without.size() + 1]);
@@ -126,8 +121,7 @@ TEST_CASE("a seed is the last disk, and nothing else changes") {
 }
 
 TEST_CASE("tracing, direct start and end on reset are switched on when asked for") {
-  const Argv argv = command(
-      {}, kFiles, {.paused = false, .no_reboot = true, .trace_events = {"a", "b"}, .trace_log = "/t"});
+  const Argv argv = command({}, kFiles, {.no_reboot = true, .trace_events = {"a", "b"}, .trace_log = "/t"});
   CHECK(values(argv, "-trace") == std::vector<std::string>{"enable=a", "enable=b"});
   CHECK(values(argv, "-D") == std::vector<std::string>{"/t"});
   CHECK(has(argv, "-no-reboot"));

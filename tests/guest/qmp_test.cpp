@@ -34,7 +34,7 @@ TEST_CASE("a command returns what QEMU answers, events in between are kept") {
     qemu.say(reply_to(command, {{"asked", json::parse(command)["arguments"]}}));
     qemu.hear();
   });
-  Qmp qmp(peer.path(), soon());
+  Qmp qmp(connect_unix(peer.path(), soon()), soon());
   CHECK(qmp.execute("query", {{"a", 1}}, soon()) == json({{"asked", {{"a", 1}}}}));
   const auto event = qmp.poll_event();
   REQUIRE(event);
@@ -51,7 +51,7 @@ TEST_CASE("replies are found by id, in whatever order they come") {
     qemu.say(reply_to(second, "second") + reply_to(first, "first"));
     qemu.hear();
   });
-  Qmp qmp(peer.path(), soon());
+  Qmp qmp(connect_unix(peer.path(), soon()), soon());
   const auto first = qmp.send("one", {}, soon());
   const auto second = qmp.send("two", {}, soon());
   CHECK(qmp.receive(first, soon()) == "first");
@@ -66,7 +66,7 @@ TEST_CASE("a refused command is reported with its name and QEMU's reason") {
              "\n");
     qemu.hear();
   });
-  Qmp qmp(peer.path(), soon());
+  Qmp qmp(connect_unix(peer.path(), soon()), soon());
   CHECK_THROWS_WITH(qmp.execute("blockdev-del", soon()),
                     Catch::Contains("blockdev-del") && Catch::Contains("no such node"));
 }
@@ -77,7 +77,7 @@ TEST_CASE("a QEMU that goes away in the middle is reported, and its last events 
     qemu.hear();
     qemu.say("{\"event\": \"SHUTDOWN\"}\r\n");
   });
-  Qmp qmp(peer.path(), soon());
+  Qmp qmp(connect_unix(peer.path(), soon()), soon());
   CHECK_THROWS_WITH(qmp.execute("cont", soon()), Catch::Contains("closed") && Catch::Contains("'cont'"));
   CHECK(qmp.closed());
   const auto event = qmp.poll_event();
@@ -91,7 +91,7 @@ TEST_CASE("a reply that never comes ends at the deadline") {
     qemu.hear();
     qemu.hear();
   });
-  Qmp qmp(peer.path(), soon());
+  Qmp qmp(connect_unix(peer.path(), soon()), soon());
   try {
     qmp.execute("stop", Deadline::after(20ms));
     FAIL("no error");
@@ -103,5 +103,5 @@ TEST_CASE("a reply that never comes ends at the deadline") {
 
 TEST_CASE("a monitor that speaks no JSON is reported") {
   FakePeer peer([](FakePeer::Connection& qemu) { qemu.say("hello\n"); });
-  CHECK_THROWS_WITH(Qmp(peer.path(), soon()), Catch::Contains("hello"));
+  CHECK_THROWS_WITH(Qmp(connect_unix(peer.path(), soon()), soon()), Catch::Contains("hello"));
 }

@@ -3,6 +3,7 @@
 // answers), and through a supervisor with either backend. Ways alternate within each round, since other work
 // on a machine comes and goes; the table has medians over the rounds, and the ratios are medians of each
 // round's own ratio.
+#include "cachegen/guest/paused_qemu.hpp"
 #include "cachegen/guest/qmp.hpp"
 #include "cachegen/support/options.hpp"
 #include "launcher/supervisor/client.hpp"
@@ -162,9 +163,9 @@ Cost by_hand(const Fleet& fleet, int count) {
   in_parallel(count, [&](int index) {
     const auto i = static_cast<std::size_t>(index);
     // A session of its own, as libvirt and the supervisor give it: the scheduler shares CPUs out by session.
-    children[i] = spawn(plans[i].command, {.new_session = true});
-    monitors[i] =
-        std::make_unique<Qmp>(plans[i].files.qmp_socket, Deadline::after(60s), &children[i].pidfd());
+    auto [child, monitor] = spawn_paused(plans[i].command, {.new_session = true});
+    children[i] = std::move(child);
+    monitors[i] = std::make_unique<Qmp>(std::move(monitor), Deadline::after(60s));
   });
   cost.create_s = watch.lap();
   for (const Child& child : children) cost.qemu_cpu_ms += 1e3 * cpu_of_threads(child.pid()) / count;
