@@ -15,6 +15,8 @@ endif()
 add_library(vmi_options INTERFACE)
 target_compile_options(vmi_options INTERFACE
   -Wall -Wextra -Wno-missing-field-initializers -Wshadow -Wconversion $<$<BOOL:${VMI_WERROR}>:-Werror>)
+# A library that only another library's archive mentions, and nothing calls, is not loaded at each start.
+target_link_options(vmi_options INTERFACE LINKER:--as-needed)
 target_include_directories(vmi_options INTERFACE ${CMAKE_SOURCE_DIR})
 target_compile_definitions(vmi_options INTERFACE VMI_VERSION="${PROJECT_VERSION}")
 if(VMI_SANITIZE)

@@ -3,6 +3,7 @@
 // and a base behind a network is read at its bandwidth rather than at one round trip per extent.
 #include "cachegen/cache/base_reader.hpp"
 
+#include "cachegen/cache/nbd_library.hpp"
 #include "cachegen/support/interrupt.hpp"
 #include "cachegen/support/process.hpp"
 #include "cachegen/support/socket.hpp"
@@ -13,7 +14,6 @@
 #include <deque>
 
 #include <fcntl.h>
-#include <libnbd.h>
 
 namespace vmi {
 namespace {
@@ -23,7 +23,7 @@ constexpr std::size_t kInFlight = 16;
 constexpr Bytes kMostStatus = 2 * GiB;
 
 struct NbdCloser {
-  void operator()(nbd_handle* handle) const { nbd_close(handle); }
+  void operator()(nbd_handle* handle) const { nbd().close(handle); }
 };
 using Nbd = std::unique_ptr<nbd_handle, NbdCloser>;
 
@@ -174,18 +174,19 @@ class BaseReader::Impl {
     } catch (const Error& error) {
       fail_to_open(error.what(), error.status());
     }
-    nbd_.reset(nbd_create());
-    if (!nbd_ || nbd_add_meta_context(nbd_.get(), LIBNBD_CONTEXT_BASE_ALLOCATION) != 0) fail(nbd_get_error());
+    nbd_.reset(nbd().create());
+    if (!nbd_ || nbd().add_meta_context(nbd_.get(), LIBNBD_CONTEXT_BASE_ALLOCATION) != 0)
+      fail(nbd().get_error());
     // qemu-nbd listens before it opens the image: when that fails, it hangs up on us and ends.
-    if (nbd_connect_socket(nbd_.get(), fd.release()) != 0)
-      fail_to_open(nbd_get_error(), ExitStatus::unusable);
-    nbd_set_pread_initialize(nbd_.get(), false);
-    const std::int64_t size = nbd_get_size(nbd_.get());
+    if (nbd().connect_socket(nbd_.get(), fd.release()) != 0)
+      fail_to_open(nbd().get_error(), ExitStatus::unusable);
+    nbd().set_pread_initialize(nbd_.get(), false);
+    const std::int64_t size = nbd().get_size(nbd_.get());
     if (size < 0 || static_cast<Bytes>(size) != image_.virtual_bytes) {
       fail("its size changed from " + std::to_string(image_.virtual_bytes) + " to " + std::to_string(size) +
            " bytes");
     }
-    has_status_ = nbd_can_meta_context(nbd_.get(), LIBNBD_CONTEXT_BASE_ALLOCATION) == 1;
+    has_status_ = nbd().can_meta_context(nbd_.get(), LIBNBD_CONTEXT_BASE_ALLOCATION) == 1;
   }
 
   nbd_handle* handle() {
@@ -203,8 +204,8 @@ class BaseReader::Impl {
     request.cookie = -1;
     if (inside == 0) return;
     request.cookie =
-        nbd_aio_pread(handle(), request.buffer.data(), inside, range.offset, NBD_NULL_COMPLETION, 0);
-    if (request.cookie < 0) fail(nbd_get_error());
+        nbd().aio_pread(handle(), request.buffer.data(), inside, range.offset, NBD_NULL_COMPLETION, 0);
+    if (request.cookie < 0) fail(nbd().get_error());
   }
 
   void submit_status(Request& request, ByteRange range) {
@@ -218,8 +219,8 @@ class BaseReader::Impl {
     }
     const nbd_extent_callback callback{.callback = take_extents, .user_data = &request, .free = nullptr};
     request.cookie =
-        nbd_aio_block_status(handle(), range.bytes, range.offset, callback, NBD_NULL_COMPLETION, 0);
-    if (request.cookie < 0) fail(nbd_get_error());
+        nbd().aio_block_status(handle(), range.bytes, range.offset, callback, NBD_NULL_COMPLETION, 0);
+    if (request.cookie < 0) fail(nbd().get_error());
   }
 
   /// Waits until that request is done.
@@ -227,12 +228,12 @@ class BaseReader::Impl {
     if (request.cookie < 0) return;
     Deadline deadline = Deadline::after(stall_);
     while (true) {
-      const int done = nbd_aio_command_completed(handle(), static_cast<std::uint64_t>(request.cookie));
+      const int done = nbd().aio_command_completed(handle(), static_cast<std::uint64_t>(request.cookie));
       if (done > 0) return;
-      if (done < 0) fail("at byte " + std::to_string(request.range.offset) + ": " + nbd_get_error());
+      if (done < 0) fail("at byte " + std::to_string(request.range.offset) + ": " + nbd().get_error());
       throw_if_interrupted();
-      const int polled = nbd_poll(nbd_.get(), deadline.poll_ms(1000));
-      if (polled < 0 && nbd_get_errno() != EINTR) fail(nbd_get_error());
+      const int polled = nbd().poll(nbd_.get(), deadline.poll_ms(1000));
+      if (polled < 0 && nbd().get_errno() != EINTR) fail(nbd().get_error());
       if (polled > 0) deadline = Deadline::after(stall_);
       if (deadline.passed()) fail("no answer within " + format_duration(stall_), ExitStatus::timed_out);
     }

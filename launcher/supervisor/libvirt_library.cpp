@@ -1,52 +1,34 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "launcher/supervisor/libvirt_library.hpp"
 
-#include "cachegen/support/error.hpp"
-
-#include <dlfcn.h>
+#include "cachegen/support/shared_library.hpp"
 
 namespace vmi::supervisor {
 namespace {
 
-[[noreturn]] void refuse() {
-  const char* why = dlerror();
-  throw Error(ExitStatus::environment, std::string("cannot load libvirt's library: ") +
-                                           (why != nullptr ? why : "no reason is given") +
-                                           "; install it (Debian: libvirt0), or use --backend qemu");
-}
-
-/// Never unloaded: its threads run until the process ends.
-void* load(const char* name) {
-  void* library = dlopen(name, RTLD_NOW | RTLD_LOCAL);
-  if (library == nullptr) refuse();
-  return library;
-}
-
-template <typename Function>
-void find(void* library, const char* name, Function& function) {
-  function = reinterpret_cast<Function>(dlsym(library, name));
-  if (function == nullptr) refuse();
+SharedLibrary load(const char* file) {
+  return {file, "libvirt's library", "install it (Debian: libvirt0), or use --backend qemu"};
 }
 
 LibvirtLibrary load_all() {
-  void* base = load("libvirt.so.0");
-  void* qemu = load("libvirt-qemu.so.0");
+  const SharedLibrary base = load("libvirt.so.0");
+  const SharedLibrary qemu = load("libvirt-qemu.so.0");
   LibvirtLibrary all{};
-  find(base, "virInitialize", all.initialize);
-  find(base, "virGetVersion", all.get_version);
-  find(base, "virSetErrorFunc", all.set_error_func);
-  find(base, "virGetLastError", all.get_last_error);
-  find(base, "virGetLastErrorCode", all.get_last_error_code);
-  find(base, "virEventRegisterDefaultImpl", all.event_register_default_impl);
-  find(base, "virEventRunDefaultImpl", all.event_run_default_impl);
-  find(base, "virConnectOpen", all.connect_open);
-  find(base, "virConnectClose", all.connect_close);
-  find(base, "virConnectGetDomainCapabilities", all.connect_get_domain_capabilities);
-  find(base, "virDomainCreateXML", all.domain_create_xml);
-  find(base, "virDomainLookupByName", all.domain_lookup_by_name);
-  find(base, "virDomainResume", all.domain_resume);
-  find(base, "virDomainFree", all.domain_free);
-  find(qemu, "virDomainQemuMonitorCommand", all.domain_qemu_monitor_command);
+  base.find("virInitialize", all.initialize);
+  base.find("virGetVersion", all.get_version);
+  base.find("virSetErrorFunc", all.set_error_func);
+  base.find("virGetLastError", all.get_last_error);
+  base.find("virGetLastErrorCode", all.get_last_error_code);
+  base.find("virEventRegisterDefaultImpl", all.event_register_default_impl);
+  base.find("virEventRunDefaultImpl", all.event_run_default_impl);
+  base.find("virConnectOpen", all.connect_open);
+  base.find("virConnectClose", all.connect_close);
+  base.find("virConnectGetDomainCapabilities", all.connect_get_domain_capabilities);
+  base.find("virDomainCreateXML", all.domain_create_xml);
+  base.find("virDomainLookupByName", all.domain_lookup_by_name);
+  base.find("virDomainResume", all.domain_resume);
+  base.find("virDomainFree", all.domain_free);
+  qemu.find("virDomainQemuMonitorCommand", all.domain_qemu_monitor_command);
   return all;
 }
 
