@@ -39,7 +39,7 @@ std::thread start_worker(std::function<void()> /*work*/) {
   return {};
 }
 
-Watchdog::Watchdog(Deadline, std::string, ExitStatus) {
+Watchdog::Watchdog(Deadline, std::string, ExitStatus, std::string) {
 }
 // NOLINTEND(performance-unnecessary-value-param)
 Watchdog::~Watchdog() = default;

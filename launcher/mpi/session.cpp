@@ -37,7 +37,10 @@ void end_all_ranks(int status, void* /*unused*/) {
 Session::Session(int* argc, char*** argv, Deadline deadline) {
   skip_absent_networks();
   {
-    const Watchdog watchdog(deadline, "MPI_Init", ExitStatus::environment);
+    const Watchdog watchdog(
+        deadline, "MPI_Init", ExitStatus::environment,
+        "the ranks have not all found each other (Slurm or MPI may say why above); no VM was "
+        "started: run the launch again");
     int provided = MPI_THREAD_SINGLE;
     // An error before there is an error handler aborts with MPI's own message.
     MPI_Init_thread(argc, argv, MPI_THREAD_FUNNELED, &provided);

@@ -8,11 +8,11 @@
 
 namespace vmi {
 
-Watchdog::Watchdog(Deadline deadline, std::string call, ExitStatus status) {
-  thread_ = start_worker([this, deadline, call = std::move(call), status] {
+Watchdog::Watchdog(Deadline deadline, std::string call, ExitStatus status, std::string advice) {
+  thread_ = start_worker([this, deadline, call = std::move(call), status, advice = std::move(advice)] {
     std::unique_lock lock(mutex_);
     if (changed_.wait_for(lock, deadline.left(), [this] { return returned_; })) return;
-    log_error(call + " did not return in time; this process leaves without it");
+    log_error(call + " did not return in time; " + advice);
     _exit(static_cast<int>(status));
   });
 }

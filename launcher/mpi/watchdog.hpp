@@ -12,11 +12,12 @@
 namespace vmi {
 
 /// For the few MPI calls that block and cannot be given up (MPI_Init, MPI_Comm_split, MPI_Finalize): while it
-/// lives, the process ends with a message and `status` should `deadline` pass. The supervisor then ends the
-/// VMs.
+/// lives, the process ends with a message, which gives `advice`, and `status` should `deadline` pass. The
+/// supervisor then ends the VMs.
 class Watchdog {
  public:
-  Watchdog(Deadline deadline, std::string call, ExitStatus status);
+  Watchdog(Deadline deadline, std::string call, ExitStatus status,
+           std::string advice = "this process leaves without it");
   ~Watchdog();
   Watchdog(const Watchdog&) = delete;
   Watchdog& operator=(const Watchdog&) = delete;

@@ -7,14 +7,19 @@ import signal
 import time
 import unittest
 
-from support import SlurmCase, contained, processes_with, wait_until
+from support import REFUSED, SlurmCase, contained, processes_with, wait_until
 
 
 class EndedCase(SlurmCase):
     def hold(self, *options, srun=()):
         """A launch on four nodes that holds its VMs; returns it and its job's number."""
         self.record = self.folder / "run.h5"
-        running = self.submit(self.srun(*srun, *self.launch("--hold", "--output", self.record, *options, cache="none")))
+        command = self.srun(*srun, *self.launch("--hold", "--output", self.record, *options, cache="none"))
+        running = self.submit(command)
+        running.wait_for_line(f"holding|{REFUSED}", 60)
+        if self.slurm_refused(running):
+            running.wait(100)
+            running = self.submit(command)
         running.wait_for_line("holding", 60)
         return running, self.cluster.ask("squeue", "--noheader", "--format=%i").split()[-1]
 
