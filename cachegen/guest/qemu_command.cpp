@@ -40,6 +40,9 @@ void add_machine(Builder& command, const GuestSpec& guest) {
   command.add("-machine",
               to_text(guest.machine) + (microvm ? "" : ",usb=off,vmport=off") + ",dump-guest-core=off");
   if (microvm) command.add("-global", "virtio-mmio.force-legacy=false");
+  // Under TCG an eventfd per request is a switch of threads, with no kernel to save an exit by it: a recorded
+  // Debian boot, replayed without its pauses, took 0.165 instead of 0.195 CPU-s without.
+  if (microvm && guest.accel == Accel::tcg) command.add("-global", "virtio-mmio.ioeventfd=off");
   // TCG keeps all code that it ever translated, up to 1 GiB. With 64 MiB a Debian boot took no more CPU time
   // and half the memory (331 instead of 647 MiB when the login prompt came); with 32 MiB a third more CPU
   // time.

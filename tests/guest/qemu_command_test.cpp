@@ -81,6 +81,12 @@ TEST_CASE("the machine decides the bus of its devices") {
   CHECK(values(argv, "-machine").front().starts_with("microvm,"));
 }
 
+TEST_CASE("eventfds carry a microvm's requests under KVM, not under TCG") {
+  const Accel accel = GENERATE(Accel::kvm, Accel::tcg);
+  const Argv argv = command({.accel = accel, .machine = Machine::microvm, .kernel = "/k"});
+  CHECK(has(values(argv, "-global"), "virtio-mmio.ioeventfd=off") == (accel == Accel::tcg));
+}
+
 TEST_CASE("kernel arguments reach a disk boot by SMBIOS and a direct boot by -append") {
   const CommandExtras extras{.kernel_args = "systemd.hostname=vm1 a=b,c"};
   CHECK(values(command({}, kFiles, extras), "-smbios") ==
