@@ -13,11 +13,13 @@ using std::chrono::microseconds;
 
 void Pace::moved(Bytes total) {
   constexpr Bytes kPieces = 8;
-  constexpr microseconds kLongest = 5ms;
+  constexpr microseconds kSlow = 5ms;
+  constexpr microseconds kLongest = 10ms;
   last_ = Clock::now();
   if (total - counted_ < kPieces * piece_) return;
   const double pieces = static_cast<double>(total - counted_) / static_cast<double>(piece_);
-  half_a_piece_ = std::min(duration_cast<microseconds>((last_ - counted_at_) / (2 * pieces)), kLongest);
+  const auto piece_time = duration_cast<microseconds>((last_ - counted_at_) / pieces);
+  nap_ = std::min(piece_time < kSlow ? piece_time / 2 : piece_time, kLongest);
   counted_ = total;
   counted_at_ = last_;
 }
@@ -26,10 +28,10 @@ void Pace::nap(int wake_fd) {
   constexpr microseconds kShortest = 30us;
   const auto still = duration_cast<microseconds>(Clock::now() - last_);
   const microseconds growing = std::clamp<microseconds>(still / 3, kShortest, 1ms);
-  if (still < kShortest && half_a_piece_ < 100us) {
+  if (still < kShortest && nap_ < 100us) {
     sched_yield();
   } else {
-    sleep_for(std::max(growing, half_a_piece_), wake_fd);
+    sleep_for(std::max(growing, nap_), wake_fd);
   }
 }
 

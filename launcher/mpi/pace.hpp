@@ -6,12 +6,12 @@
 
 namespace vmi {
 
-/// How long to nap between two steps of a transfer: half of what each of the last eight pieces or more took,
-/// at most 5 ms. With a window of four pieces a link is left without work only when a nap comes late by more
-/// than a piece's time, so naps do not slow what they are measured by, and are short again soon after a
-/// stall; a slow link costs little processor time (its nodes may share cores with what is being started), and
-/// a fast one is polled. Where nothing moves, naps grow to a third of the time since something did, at most
-/// 1 ms or that half.
+/// How long to nap between two steps of a transfer: what each of the last eight pieces or more took, at most
+/// 10 ms; half of that where a piece takes less than 5 ms. With a window of four pieces a link is left
+/// without work only when a nap comes late by more than a piece's time, so naps do not slow what they are
+/// measured by, and are short again soon after a stall; a slow link costs little processor time (its nodes
+/// may share cores with what is being started), and a fast one is polled. Where nothing moves, naps grow to a
+/// third of the time since something did, at most 1 ms or what they were.
 class Pace {
  public:
   /// `piece`: bytes of one message.
@@ -27,7 +27,7 @@ class Pace {
   Bytes counted_ = 0;  // at counted_at_
   Clock::time_point counted_at_ = Clock::now();
   Clock::time_point last_ = counted_at_;
-  std::chrono::microseconds half_a_piece_{0};
+  std::chrono::microseconds nap_{0};
 };
 
 }  // namespace vmi
