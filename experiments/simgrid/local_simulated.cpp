@@ -49,6 +49,7 @@ Outgoing make_cache(const StageOptions& options) {
   Payload& payload = outgoing.payload;
   payload.name = "cache";
   payload.size = options.cache_bytes;
+  payload.metadata_bytes = payload.size;  // chunks in the file's order, the short one last
   std::vector<std::byte> chunk(kDigestChunk);
   for (Bytes at = 0; at < payload.size; at += kDigestChunk) {
     const auto part = std::span(chunk).first(std::min<Bytes>(kDigestChunk, payload.size - at));
@@ -138,7 +139,7 @@ void ChunkSink::take(const Record& record) {
   int rank = 0;
   MPI_Comm_rank(MPI_COMM_WORLD, &rank);
   if (rank == g_model.damaged_at) data.front() ^= std::byte{1};
-  if (header.chunk != expected_++ || data.size() != payload_.chunk_bytes(header.chunk) ||
+  if (header.chunk != position_++ || data.size() != payload_.chunk_bytes(header.chunk) ||
       hash64(data) != payload_.hashes[header.chunk]) {
     failure_ = Error(ExitStatus::environment,
                      payload_.describe_chunk(header.chunk) + " arrived damaged on " + host_name());

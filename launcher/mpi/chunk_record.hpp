@@ -8,9 +8,9 @@
 
 namespace vmi {
 
-/// The stream is a sequence of records: this header and then its bytes. Chunks come in the file's order;
-/// all-zero chunks are left out. Both ends run the same program on like machines, so that the header goes as
-/// it lies in memory.
+/// The stream is a sequence of records: this header and then its bytes. Chunks come in
+/// Payload::chunk_at()'s order; all-zero chunks are left out. Both ends run the same program on like
+/// machines, so that the header goes as it lies in memory.
 struct RecordHeader {
   static constexpr std::uint32_t kAbort =
       UINT32_MAX;  ///< instead of a chunk: the source gave up; the bytes say why

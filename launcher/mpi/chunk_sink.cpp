@@ -4,6 +4,7 @@
 #include "launcher/mpi/agree.hpp"
 
 #include <algorithm>
+#include <memory>
 
 #include <zstd.h>
 
@@ -11,6 +12,12 @@ namespace vmi {
 namespace {
 
 constexpr std::size_t kQueue = 8;  // chunks
+
+ZSTD_DCtx* decompressor() {
+  thread_local const std::unique_ptr<ZSTD_DCtx, decltype(&ZSTD_freeDCtx)> context(ZSTD_createDCtx(),
+                                                                                  ZSTD_freeDCtx);
+  return context.get();
+}
 
 RecordHeader header_of(const Record& record) {
   RecordHeader header;
@@ -59,7 +66,7 @@ std::size_t ChunkSink::consume(std::span<const std::byte> from) {
 }
 
 void ChunkSink::work() {
-  expected_ = next_expected(0);
+  expect(0);
   bool complete = false;
   while (const std::optional<Record> record = records_.pop()) {
     if (failure()) continue;
@@ -77,11 +84,19 @@ void ChunkSink::work() {
   finished_ = true;
 }
 
-/// The first chunk from `from` on that is sent; done_bytes_ covers what comes before it.
-std::uint32_t ChunkSink::next_expected(std::uint32_t from) {
-  while (from < payload_.chunks() && payload_.is_zero(from)) ++from;
-  done_bytes_ = std::min(payload_.size, payload_.chunk_offset(from));
-  return from;
+/// Waits for the first chunk that is sent, from `position` on; those before it are there.
+void ChunkSink::expect(std::size_t position) {
+  while (position < payload_.chunks() && payload_.is_zero(payload_.chunk_at(position))) {
+    done_bytes_ += payload_.chunk_bytes(payload_.chunk_at(position));
+    ++position;
+  }
+  position_ = position;
+}
+
+/// The chunk whose turn it is; after the last one their number.
+std::uint32_t ChunkSink::expected() const {
+  const std::size_t end = payload_.chunks();
+  return static_cast<std::uint32_t>(position_ < end ? payload_.chunk_at(position_) : end);
 }
 
 void ChunkSink::take(const Record& record) {
@@ -93,17 +108,18 @@ void ChunkSink::take(const Record& record) {
   }
   const std::uint32_t end = static_cast<std::uint32_t>(payload_.chunks());
   const std::uint32_t chunk = header.chunk == RecordHeader::kComplete ? end : header.chunk;
-  if (chunk != expected_) {
+  if (chunk != expected()) {
     throw Error(ExitStatus::environment, "got chunk " + std::to_string(chunk) + " of '" + payload_.name +
                                              "' from " + sender_ + " where chunk " +
-                                             std::to_string(expected_) + " was expected");
+                                             std::to_string(expected()) + " was expected");
   }
   if (chunk == end) return;
 
   const Bytes bytes = payload_.chunk_bytes(chunk);
   std::span<const std::byte> data = stored;
   if (stored.size() != bytes) {
-    const std::size_t size = ZSTD_decompress(plain_.data(), bytes, stored.data(), stored.size());
+    const std::size_t size =
+        ZSTD_decompressDCtx(decompressor(), plain_.data(), bytes, stored.data(), stored.size());
     data = std::span(plain_).first(ZSTD_isError(size) != 0 ? 0 : size);
   }
   if (data.size() != bytes || hash64(data) != payload_.hashes[chunk]) {
@@ -112,7 +128,8 @@ void ChunkSink::take(const Record& record) {
                     ": its hash is not the announced one; check this node's network and memory");
   }
   target_.write(payload_.chunk_offset(chunk), data);
-  expected_ = next_expected(chunk + 1);
+  done_bytes_ += bytes;
+  expect(position_ + 1);
 }
 
 void ChunkSink::fail(const Error& error) {

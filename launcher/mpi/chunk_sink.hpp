@@ -28,7 +28,7 @@ class ChunkSink {
   void close() { records_.close(); }
   /// After close(): all that came has been dealt with.
   bool finished() const { return finished_; }
-  /// Bytes of the file, from its front, that are written and checked.
+  /// Bytes of the file that are written and checked, the metadata's first.
   Bytes done_bytes() const { return done_bytes_; }
   std::optional<Error> failure() const;
 
@@ -36,7 +36,8 @@ class ChunkSink {
   void work();
   void take(const Record& record);
   void fail(const Error& error);
-  std::uint32_t next_expected(std::uint32_t from);
+  void expect(std::size_t position);
+  std::uint32_t expected() const;
 
   const Payload& payload_;
   Target& target_;
@@ -49,7 +50,7 @@ class ChunkSink {
 
   Record current_;                // being put together by consume()
   bool garbled_ = false;          // consume() lost track of the records
-  std::uint32_t expected_ = 0;    // chunk, of the worker
+  std::size_t position_ = 0;      // of the chunk that comes next, of the worker
   std::vector<std::byte> plain_;  // scratch of the worker
   std::thread thread_;            // last: it uses all of the above
 };

@@ -11,6 +11,12 @@ namespace {
 
 constexpr std::size_t kQueue = 8;  // chunks
 
+ZSTD_CCtx* compressor() {
+  thread_local const std::unique_ptr<ZSTD_CCtx, decltype(&ZSTD_freeCCtx)> context(ZSTD_createCCtx(),
+                                                                                  ZSTD_freeCCtx);
+  return context.get();
+}
+
 }  // namespace
 
 ChunkSource::ChunkSource(const Outgoing& outgoing, Compression compression, Target* copy)
@@ -29,7 +35,8 @@ ChunkSource::~ChunkSource() {
 
 void ChunkSource::work() {
   try {
-    for (std::size_t chunk = 0; chunk < outgoing_.payload.chunks(); ++chunk) {
+    for (std::size_t position = 0; position < outgoing_.payload.chunks(); ++position) {
+      const std::size_t chunk = outgoing_.payload.chunk_at(position);
       if (!outgoing_.payload.is_zero(chunk)) send_chunk(chunk);
       done_bytes_ += outgoing_.payload.chunk_bytes(chunk);
     }
@@ -68,8 +75,8 @@ void ChunkSource::send_chunk(std::size_t chunk) {
   Bytes stored = bytes;
   if (const int level = level_now(); level > 0) {
     Record compressed(sizeof(RecordHeader) + bytes);
-    const std::size_t size =
-        ZSTD_compress(compressed.data() + sizeof(RecordHeader), bytes - 1, data.data(), bytes, level);
+    const std::size_t size = ZSTD_compressCCtx(compressor(), compressed.data() + sizeof(RecordHeader),
+                                               bytes - 1, data.data(), bytes, level);
     if (ZSTD_isError(size) == 0) {  // an error: it does not get smaller
       stored = size;
       record = std::move(compressed);

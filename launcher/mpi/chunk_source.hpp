@@ -29,7 +29,7 @@ class ChunkSource {
   std::size_t produce(std::span<std::byte> into);
   bool finished() const { return finished_; }
 
-  /// Bytes of the file, from its front, that were read, checked and copied.
+  /// Bytes of the file that were read, checked and copied, the metadata's first.
   Bytes done_bytes() const { return done_bytes_; }
   /// What went wrong, once finished; the receivers were told.
   std::optional<Error> failure() const;

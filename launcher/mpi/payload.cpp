@@ -22,6 +22,20 @@ Bytes Payload::chunk_bytes(std::size_t chunk) const {
   return std::min(kDigestChunk, size - chunk_offset(chunk));
 }
 
+std::size_t Payload::chunk_at(std::size_t position) const {
+  constexpr std::size_t kPlaces = 32;
+  const std::size_t metadata = std::min((metadata_bytes + kDigestChunk - 1) / kDigestChunk, chunks());
+  if (position < metadata) return position;
+  // The first `longer` places have a chunk more than the others; those go last.
+  const std::size_t turn = position - metadata;
+  const std::size_t rounds = (chunks() - metadata) / kPlaces;
+  const std::size_t longer = (chunks() - metadata) % kPlaces;
+  const bool last = turn >= rounds * kPlaces;
+  const std::size_t round = last ? rounds : turn / kPlaces;
+  const std::size_t place = last ? turn - rounds * kPlaces : turn % kPlaces;
+  return metadata + place * rounds + std::min(place, longer) + round;
+}
+
 bool Payload::is_zero(std::size_t chunk) const {
   static const std::uint64_t whole = hash_of_zeros(kDigestChunk);
   const Bytes bytes = chunk_bytes(chunk);

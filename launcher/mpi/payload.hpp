@@ -21,6 +21,10 @@ struct Payload {
   std::size_t chunks() const { return hashes.size(); }
   Bytes chunk_offset(std::size_t chunk) const { return chunk * kDigestChunk; }
   Bytes chunk_bytes(std::size_t chunk) const;
+  /// The chunk whose turn it is after `position` others. Those of the metadata come first and in order, the
+  /// rest from 32 places of the file in turn: neighbours compress alike, and a stream in the file's order
+  /// would leave the links idle where it compresses well and the processors where it does not.
+  std::size_t chunk_at(std::size_t position) const;
   /// Whether the chunk holds nothing but zeros, which its hash says; such chunks are neither sent nor
   /// written.
   bool is_zero(std::size_t chunk) const;

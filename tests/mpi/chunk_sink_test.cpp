@@ -73,6 +73,41 @@ TEST_CASE("chunks are written where they belong, zeros without being sent") {
   CHECK(f.written() == f.expected());
 }
 
+TEST_CASE("every chunk has its turn, the metadata's in order and the others from places far apart") {
+  const std::size_t chunks = GENERATE(0UL, 1UL, 35UL, 320UL, 347UL);
+  const std::size_t metadata = GENERATE(0UL, 1UL, 3UL);
+  Payload payload;
+  payload.hashes.resize(chunks);
+  payload.size = chunks * kDigestChunk;
+  payload.metadata_bytes = std::min(payload.size, metadata * kDigestChunk);
+  CAPTURE(chunks, metadata);
+  std::vector<std::size_t> turns;
+  for (std::size_t position = 0; position < chunks; ++position) turns.push_back(payload.chunk_at(position));
+  for (std::size_t position = 0; position < std::min(metadata, chunks); ++position)
+    CHECK(turns[position] == position);
+  // Each quarter of the stream brings as much of the file's last quarter, a round of its eight places more or
+  // less.
+  for (std::size_t quarter = 0; chunks > 300 && quarter < 4; ++quarter) {
+    const auto part = std::span(turns).subspan(quarter * chunks / 4, chunks / 4);
+    const auto count =
+        std::ranges::count_if(part, [&](std::size_t chunk) { return chunk * 4 >= chunks * 3; });
+    CHECK(static_cast<double>(count) == Approx(static_cast<double>(chunks) / 16).margin(8));
+  }
+  std::ranges::sort(turns);
+  for (std::size_t chunk = 0; chunk < chunks; ++chunk) CHECK(turns[chunk] == chunk);
+}
+
+TEST_CASE("bytes that are done are the metadata's first") {
+  Fixture f;
+  f.payload.metadata_bytes = 1;
+  ChunkSink sink(f.payload, *f.target, "the first node");
+  CHECK(sink.done_bytes() < 1);
+  CHECK(sink.consume(f.record(0)) == f.record(0).size());
+  wait_until([&] { return sink.done_bytes() == 2 * kDigestChunk; },
+             {Deadline::after(std::chrono::seconds(30))},
+             [] { return "the first chunk, and the zeros behind it"; });
+}
+
 TEST_CASE("a compressed chunk is recognised by its size") {
   Fixture f;
   std::string packed(ZSTD_compressBound(kDigestChunk), '\0');
