@@ -54,6 +54,7 @@ def _table(experiment, rate, seconds):
 def _findings(experiment, rate, seconds):
     v = experiment.valid[experiment.valid.rate_mbit == rate]
     most = v[v.arm == "sent"].nodes.max()
+    sent = v[(v.arm == "sent") & (v.nodes == most)]
     t1 = reference(experiment, rate)
 
     def at(arm, nodes):
@@ -67,8 +68,15 @@ def _findings(experiment, rate, seconds):
                          ratio("cache sent over one node that holds it", at("sent", most), at("held", 1)),
                          ratio("plain over cache sent", at("plain", most), at("sent", most)),
                          ratio("whole image over cache sent", at("full", most), at("sent", most))])
-            + f". Sending took {v[(v.arm == 'sent') & (v.nodes == most)].distribute_s.median():.1f} s."
+            + f". Sending took {sent.distribute_s.median():.1f} s"
+            + _busy_meanwhile(sent) + "."
             + _missed(v[v.arm.isin(["sent", "held"]) & (v.missed_bytes >= 0)]))
+
+
+def _busy_meanwhile(sent):
+    """Nothing where it was not measured, or was over too soon to be."""
+    share = sent.sending_cpu_share.median() if "sending_cpu_share" in sent else math.nan
+    return f", {share:.0%} of the processors busy meanwhile" if share == share else ""
 
 
 def _missed(warm):

@@ -31,11 +31,12 @@ def launch(box, boot, nodes, options, record, think=1.0, backend="qemu", vms=Non
     if status != 0:
         raise ExperimentError(f"vmilaunch ended with status {status}; see {record.with_suffix('.log')}")
     row = measured(record)
-    start = row.pop("start")
+    start, first, last = row.pop("start"), row.pop("sending_begin_s"), row.pop("sending_end_s")
     share = meter.share(max(begin, start), start + row["last_ready_s"])
+    sending = meter.share(start + first, start + last)
     with h5py.File(record, "r+", locking=False) as file:
         file.attrs["note.box_cpu_share"] = share
-    return {"nodes": nodes, "vms": vms or nodes, "served_bytes": served, **row}, share
+    return {"nodes": nodes, "vms": vms or nodes, "served_bytes": served, **row, "sending_cpu_share": sending}, share
 
 
 def replay_options(boot, think):
@@ -52,7 +53,9 @@ def measured(record):
     receivers = nodes.node[nodes.cache_source.str.decode("ascii") == "received"]
     received = vms[vms.node.isin(receivers)]
     took = (phases.t_end - phases.t_begin).groupby(phases.name.str.decode("ascii")).sum()
-    return {"start": start, "last_ready_s": float(vms.t_ready.max()), "median_ready_s": float(vms.t_ready.median()),
+    sending = phases[phases.name.str.decode("ascii") == "distribute"]
+    return {"start": start, "sending_begin_s": float(sending.t_begin.min()), "sending_end_s": float(sending.t_end.max()),
+            "last_ready_s": float(vms.t_ready.max()), "median_ready_s": float(vms.t_ready.median()),
             "last_receiver_ready_s": float(received.t_ready.max()), "last_boot_s": float((vms.t_ready - vms.t_running).max()),
             "median_boot_s": float((vms.t_ready - vms.t_running).median()), "distribute_s": float(took.get("distribute", float("nan"))),
             "wire_bytes": int(nodes.wire_bytes[nodes.wire_bytes >= 0].sum()), "qemu_cpu_s": float(vms.cpu_s.median()), "rss_bytes": int(vms.rss_bytes.median()),
