@@ -76,7 +76,7 @@ def _findings(experiment, rate, seconds):
 def _busy_meanwhile(sent):
     """Nothing where it was not measured, or was over too soon to be."""
     share = sent.sending_cpu_share.median() if "sending_cpu_share" in sent else math.nan
-    return f", {share:.0%} of the processors busy meanwhile" if share == share else ""
+    return f", and {share:.0%} of the processors' time meanwhile" if share == share else ""
 
 
 def _missed(warm):
