@@ -52,8 +52,9 @@ def measured(record):
         start = datetime.datetime.fromisoformat(file.attrs["start"].replace("Z", "+00:00")).timestamp()
     receivers = nodes.node[nodes.cache_source.str.decode("ascii") == "received"]
     received = vms[vms.node.isin(receivers)]
-    took = (phases.t_end - phases.t_begin).groupby(phases.name.str.decode("ascii")).sum()
-    sending = phases[phases.name.str.decode("ascii") == "distribute"]
+    phase = phases.name.str.decode("ascii")
+    took = (phases.t_end - phases.t_begin).groupby(phase).sum()
+    sending = phases[phase == "distribute"]
     return {"start": start, "sending_begin_s": float(sending.t_begin.min()), "sending_end_s": float(sending.t_end.max()),
             "last_ready_s": float(vms.t_ready.max()), "median_ready_s": float(vms.t_ready.median()),
             "last_receiver_ready_s": float(received.t_ready.max()), "last_boot_s": float((vms.t_ready - vms.t_running).max()),

@@ -24,7 +24,8 @@ Bytes Payload::chunk_bytes(std::size_t chunk) const {
 
 std::size_t Payload::chunk_at(std::size_t position) const {
   constexpr std::size_t kPlaces = 32;
-  const std::size_t metadata = std::min((metadata_bytes + kDigestChunk - 1) / kDigestChunk, chunks());
+  const std::size_t metadata =
+      std::min<std::size_t>(round_up(metadata_bytes, kDigestChunk) / kDigestChunk, chunks());
   if (position < metadata) return position;
   // The first `longer` places have a chunk more than the others; those go last.
   const std::size_t turn = position - metadata;

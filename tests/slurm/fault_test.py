@@ -7,7 +7,7 @@ import signal
 import time
 import unittest
 
-from support import REFUSED, SlurmCase, contained, processes_with, wait_until
+from support import GIVEN_UP, SlurmCase, contained, processes_with, wait_until
 
 
 class EndedCase(SlurmCase):
@@ -16,9 +16,9 @@ class EndedCase(SlurmCase):
         self.record = self.folder / "run.h5"
         command = self.srun(*srun, *self.launch("--hold", "--output", self.record, *options, cache="none"))
         running = self.submit(command)
-        running.wait_for_line(f"holding|{REFUSED}", 60)
+        running.wait_for_line(f"holding|{GIVEN_UP}", 150)
         if self.slurm_refused(running):
-            running.wait(100)
+            self.assertEqual(running.wait(30), 4, running.output)
             running = self.submit(command)
         running.wait_for_line("holding", 60)
         return running, self.cluster.ask("squeue", "--noheader", "--format=%i").split()[-1]

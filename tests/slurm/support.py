@@ -20,6 +20,8 @@ MIB = 2**20
 # What slurmstepd says when the PMIx plugin of Slurm 22.05 refuses another node's connection, after which MPI_Init does not return on any
 # rank: slurm/README.md has when it does. It is Slurm's, and no test's.
 REFUSED = "Verifying authentication credential: Invalid authentication credential"
+# What the launch says then, two minutes after its start.
+GIVEN_UP = "MPI_Init did not return in time"
 
 
 def contained():
@@ -106,7 +108,7 @@ class SlurmCase(LaunchCase):
 
     def slurm_refused(self, running):
         """Whether Slurm kept this step's ranks from finding each other, which is worth one more try; says so where it did."""
-        refused = REFUSED in running.output
+        refused = REFUSED in running.output and GIVEN_UP in running.output
         if refused:
             print(f"Slurm refused a connection between two nodes; once more after:\n{running.output}", file=sys.stderr)
         return refused
