@@ -3,11 +3,13 @@
 """The replay guest: a recorded boot of `tiny`, made again by a guest that proves what it read."""
 import json
 import os
+import pathlib
+import re
 import shutil
 import subprocess
 import unittest
 
-from harness import BIN, LaunchCase, image
+from harness import BIN, LaunchCase, driver_qemu, image
 
 
 class ReplayCase(LaunchCase):
@@ -84,6 +86,48 @@ class Replay(ReplayCase):
         process.stdin.write("g")
         process.stdin.flush()
         self.assertIn(f"full={known['full']}", process.stdout.readline())
+
+    def threads_of(self, trace, disk, expect):
+        """A boot from the node `disk` by the QEMU with the drivers: the threads that took its reads, and those that completed its requests."""
+        log = self.folder / "trace.log"
+        process = subprocess.Popen(
+            [driver_qemu(), "-nodefaults", "-no-user-config", "-display", "none", "-machine", "microvm,acpi=off", "-accel", "tcg",
+             "-global", "virtio-mmio.force-legacy=false", "-global", "virtio-mmio.ioeventfd=off", "-m", "32M", "-kernel", BIN / "replay.elf",
+             "-initrd", trace, "-append", "think=0", "-blockdev", json.dumps({**disk, "node-name": "disk"}),
+             "-device", "virtio-blk-device,drive=disk", "-serial", "stdio", "-trace", "virtio_blk_handle_read",
+             "-trace", "virtio_blk_rw_complete", "-msg", "timestamp=on", "-D", log],
+            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True)
+        self.addCleanup(process.stdout.close)
+        self.addCleanup(process.wait)
+        self.addCleanup(process.kill)
+        self.assertIn(expect, process.stdout.readline())
+        process.terminate()
+        process.wait(timeout=30)
+        lines = log.read_text()
+        return [re.findall(rf"^(\d+)@[\d.]+:{event} ", lines, re.MULTILINE) for event in ("virtio_blk_handle_read", "virtio_blk_rw_complete")]
+
+    def test_what_is_in_memory_is_read_by_the_thread_that_asked(self):
+        trace, known = self.recorded()
+        raw = pathlib.Path(f"/dev/shm/{self.folder.name}.raw")
+        self.addCleanup(raw.unlink, missing_ok=True)
+        subprocess.run(["qemu-img", "convert", "-O", "raw", image("tiny"), raw], check=True)
+        overlay = self.folder / "overlay.qcow2"
+        subprocess.run(["qemu-img", "create", "-q", "-f", "qcow2", "-F", "raw", "-b", raw, overlay], check=True)
+        asked, completed = self.threads_of(trace, {
+            "driver": "qcow2", "file": {"driver": "file", "filename": str(overlay)},
+            "backing": {"driver": "vmipagecache", "file": {"driver": "file", "filename": str(raw)}, "read-only": True}}, f"full={known['full']}")
+        self.assertEqual((len(asked), len(completed)), (known["reads"], known["reads"] + known["writes"]))
+        self.assertEqual(len(set(asked)), 1, "a microvm without ioeventfd submits by its vCPU's thread")
+        # Writes, and reads of what was written, go to the overlay's file, which another thread completes.
+        self.assertGreaterEqual(completed.count(asked[0]), 0.95 * known["reads"])
+
+    def test_a_read_that_fails_at_once_is_told_by_the_main_loop(self):
+        trace, _ = self.recorded()
+        asked, completed = self.threads_of(
+            trace, {"driver": "blkdebug", "image": {"driver": "null-co", "read-zeroes": True, "size": 4 << 30},
+                    "inject-error": [{"event": "none", "iotype": "read", "errno": 5}]}, "REPLAY-FAILED the disk failed a request")
+        self.assertEqual((len(asked), len(completed)), (1, 1))
+        self.assertNotEqual(asked, completed)
 
 
 class Fidelity(ReplayCase):
