@@ -3,13 +3,19 @@
 """The replay guest: a recorded boot of `tiny`, made again by a guest that proves what it read."""
 import json
 import os
-import pathlib
 import re
 import shutil
 import subprocess
 import unittest
 
 from harness import BIN, LaunchCase, driver_qemu, image
+
+
+def guest_alone(program, trace, arguments, *options):
+    """The command of the guest under a QEMU of the test's own; `options` name its disk, `disk`."""
+    return [program, "-nodefaults", "-no-user-config", "-display", "none", "-machine", "microvm,acpi=off", "-accel", "tcg",
+            "-global", "virtio-mmio.force-legacy=false", "-m", "32M", "-kernel", BIN / "replay.elf", "-initrd", trace, "-append", arguments,
+            "-device", "virtio-blk-device,drive=disk", "-serial", "stdio", *options]
 
 
 class ReplayCase(LaunchCase):
@@ -74,10 +80,8 @@ class Replay(ReplayCase):
     def test_the_barrier_holds_it_until_a_byte_arrives(self):
         trace, known = self.recorded()
         process = subprocess.Popen(
-            ["qemu-system-x86_64", "-nodefaults", "-no-user-config", "-display", "none", "-machine", "microvm,acpi=off", "-accel", "tcg",
-             "-global", "virtio-mmio.force-legacy=false", "-m", "32M", "-kernel", BIN / "replay.elf", "-initrd", trace,
-             "-append", "barrier think=0.02", "-snapshot", "-drive", f"if=none,id=disk,file={image('tiny')}",
-             "-device", "virtio-blk-device,drive=disk", "-serial", "stdio"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+            guest_alone("qemu-system-x86_64", trace, "barrier think=0.02", "-snapshot", "-drive", f"if=none,id=disk,file={image('tiny')}"),
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
         self.addCleanup(process.stdout.close)
         self.addCleanup(process.stdin.close)
         self.addCleanup(process.wait)
@@ -90,26 +94,18 @@ class Replay(ReplayCase):
     def threads_of(self, trace, disk, expect):
         """A boot from the node `disk` by the QEMU with the drivers: the threads that took its reads, and those that completed its requests."""
         log = self.folder / "trace.log"
-        process = subprocess.Popen(
-            [driver_qemu(), "-nodefaults", "-no-user-config", "-display", "none", "-machine", "microvm,acpi=off", "-accel", "tcg",
-             "-global", "virtio-mmio.force-legacy=false", "-global", "virtio-mmio.ioeventfd=off", "-m", "32M", "-kernel", BIN / "replay.elf",
-             "-initrd", trace, "-append", "think=0", "-blockdev", json.dumps({**disk, "node-name": "disk"}),
-             "-device", "virtio-blk-device,drive=disk", "-serial", "stdio", "-trace", "virtio_blk_handle_read",
-             "-trace", "virtio_blk_rw_complete", "-msg", "timestamp=on", "-D", log],
-            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True)
-        self.addCleanup(process.stdout.close)
-        self.addCleanup(process.wait)
-        self.addCleanup(process.kill)
-        self.assertIn(expect, process.stdout.readline())
-        process.terminate()
-        process.wait(timeout=30)
+        guest = self.start(guest_alone(
+            driver_qemu(), trace, "think=0", "-global", "virtio-mmio.ioeventfd=off", "-blockdev", json.dumps({**disk, "node-name": "disk"}),
+            "-trace", "virtio_blk_handle_read", "-trace", "virtio_blk_rw_complete", "-msg", "timestamp=on", "-D", log))
+        self.assertIn(expect, guest.wait_for_line("REPLAY-.*\n").group())
+        guest.process.terminate()
+        guest.wait()
         lines = log.read_text()
         return [re.findall(rf"^(\d+)@[\d.]+:{event} ", lines, re.MULTILINE) for event in ("virtio_blk_handle_read", "virtio_blk_rw_complete")]
 
     def test_what_is_in_memory_is_read_by_the_thread_that_asked(self):
         trace, known = self.recorded()
-        raw = pathlib.Path(f"/dev/shm/{self.folder.name}.raw")
-        self.addCleanup(raw.unlink, missing_ok=True)
+        raw = self.node_dir / "base.raw"
         subprocess.run(["qemu-img", "convert", "-O", "raw", image("tiny"), raw], check=True)
         overlay = self.folder / "overlay.qcow2"
         subprocess.run(["qemu-img", "create", "-q", "-f", "qcow2", "-F", "raw", "-b", raw, overlay], check=True)
