@@ -1,6 +1,7 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: Apache-2.0
 """The replay guest: a recorded boot of `tiny`, made again by a guest that proves what it read."""
+import fcntl
 import json
 import os
 import re
@@ -23,12 +24,14 @@ class ReplayCase(LaunchCase):
         """(trace, what the image must give): a boot that is recorded once for the tests of one run."""
         cache = self.cache_of(name)
         trace = cache.with_suffix(".trace")
-        if not trace.exists():
-            recording = self.folder / "recording.h5"
-            self.run_command([BIN / "vmicache", "build", "--image", image(name), "--output", self.folder / "other.vmic",
-                              "--accel", "tcg", "--trace-out", recording])
-            self.run_command([BIN / "replay-trace", "convert", recording, self.folder / "new.trace"])
-            shutil.move(self.folder / "new.trace", trace)
+        with (cache.parent / f"{name}.trace-lock").open("w") as lock:  # two tests at once record two boots, which differ
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            if not trace.exists():
+                recording = self.folder / "recording.h5"
+                self.run_command([BIN / "vmicache", "build", "--image", image(name), "--output", self.folder / "other.vmic",
+                                  "--accel", "tcg", "--trace-out", recording])
+                self.run_command([BIN / "replay-trace", "convert", recording, self.folder / "new.trace"])
+                shutil.move(self.folder / "new.trace", trace)
         return trace, json.loads(self.run_command([BIN / "replay-trace", "expect", trace, image(name)]))
 
     def replay(self, trace, url, *options, ready="REPLAY-DONE", arguments="think=0.02", expect=0):
