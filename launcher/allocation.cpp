@@ -58,10 +58,10 @@ Bytes memory_available(const fs::path& root) {
   return 0;
 }
 
-void read_memory(const HostView& host, Allocation& allocation) {
+void read_memory(const HostView& host, const Cgroups& cgroups, Allocation& allocation) {
   Least least;
   const bool promised = offer_slurms_word(host, least);
-  if (const std::optional<MemoryLimit> limit = cgroup_memory(host.root)) {
+  if (const std::optional<MemoryLimit> limit = cgroups.memory()) {
     least.offer(static_cast<double>(limit->room), "what the control group " +
                                                       without_root(limit->folder, host.root) +
                                                       " has left of " + format_size(limit->limit));
@@ -73,13 +73,13 @@ void read_memory(const HostView& host, Allocation& allocation) {
   allocation.memory_source = least.source;
 }
 
-void read_cpus(const HostView& host, Allocation& allocation) {
+void read_cpus(const HostView& host, const Cgroups& cgroups, Allocation& allocation) {
   Least least;
   if (const std::uint64_t cpus = number_of(host.variable("SLURM_CPUS_ON_NODE")); cpus > 0)
     least.offer(static_cast<double>(cpus), "SLURM_CPUS_ON_NODE");
-  if (const CpuSet cpus = cgroup_cpus(host.root); !cpus.empty())
+  if (const CpuSet cpus = cgroups.cpus(); !cpus.empty())
     least.offer(static_cast<double>(cpus.size()), "its cpuset " + to_cpu_list(cpus));
-  if (const std::optional<double> quota = cgroup_cpu_quota(host.root))
+  if (const std::optional<double> quota = cgroups.cpu_quota())
     least.offer(std::ceil(*quota), "its control group's CPU quota");
   std::ifstream online(host.root / "sys/devices/system/cpu/online");
   std::string list;
@@ -106,8 +106,9 @@ HostView HostView::real() {
 Allocation read_allocation(const HostView& host) {
   Allocation allocation;
   allocation.in_slurm = !host.variable("SLURM_JOB_ID").empty();
-  read_memory(host, allocation);
-  read_cpus(host, allocation);
+  const Cgroups cgroups(host.root);
+  read_memory(host, cgroups, allocation);
+  read_cpus(host, cgroups, allocation);
   return allocation;
 }
 

@@ -55,7 +55,7 @@ RankCpus read_rank_cpus(const HostView& host) {
   if (!parent.empty() &&
       std::ranges::find(kMpiStarters, status_of(host.root, parent, "Name")) != kMpiStarters.end())
     cpus.parent = parse_cpu_list(status_of(host.root, parent, "Cpus_allowed_list"));
-  cpus.cpuset = cgroup_cpus(host.root);
+  cpus.cpuset = Cgroups(host.root).cpus();
   cpus.online = list_in(host.root / "sys/devices/system/cpu/online");
   const std::string allocated = host.variable("SLURM_CPUS_ON_NODE");
   std::from_chars(allocated.data(), allocated.data() + allocated.size(), cpus.allocated);

@@ -30,57 +30,10 @@ bool lists(const std::string& words, const std::string& word) {
   return ("," + words + ",").find("," + word + ",") != std::string::npos;
 }
 
-/// Where a hierarchy is mounted, and which of its folders that is.
-struct Mount {
-  fs::path point;
-  fs::path top;
-};
-
-/// The mount of version 1's `controller`, or, when that is empty, of version 2.
-std::optional<Mount> mount_of(const fs::path& root, const std::string& controller) {
-  std::ifstream mounts(root / "proc/self/mountinfo");
-  for (std::string line; std::getline(mounts, line);) {
-    const std::size_t dash = line.find(" - ");
-    if (dash == std::string::npos) continue;
-    std::string skipped, top, point, type, source, options;
-    std::istringstream(line.substr(0, dash)) >> skipped >> skipped >> skipped >> top >> point;
-    std::istringstream(line.substr(dash + 3)) >> type >> source >> options;
-    const bool wanted =
-        controller.empty() ? type == "cgroup2" : type == "cgroup" && lists(options, controller);
-    if (wanted) return Mount{root / fs::path(point).relative_path(), top};
-  }
-  return std::nullopt;
-}
-
-/// The group of this process in the hierarchy of version 1's `controller`, or of version 2 when that is
+/// Whether a hierarchy with these controllers is version 1's of `controller`, or version 2's when that is
 /// empty.
-std::optional<fs::path> group_of(const fs::path& root, const std::string& controller) {
-  std::ifstream groups(root / "proc/self/cgroup");
-  for (std::string line; std::getline(groups, line);) {  // "4:memory:/path"; version 2: "0::/path"
-    const std::size_t first = line.find(':');
-    const std::size_t second = line.find(':', first + 1);
-    if (first == std::string::npos || second == std::string::npos) continue;
-    const std::string controllers = line.substr(first + 1, second - first - 1);
-    if (controller.empty() ? controllers.empty() : lists(controllers, controller))
-      return line.substr(second + 1);
-  }
-  return std::nullopt;
-}
-
-void add_folders(const fs::path& root, const std::string& controller, std::vector<fs::path>& folders) {
-  const std::optional<Mount> mount = mount_of(root, controller);
-  const std::optional<fs::path> group = group_of(root, controller);
-  if (!mount || !group) return;
-  // In a container only a part of the hierarchy may be mounted, and the path may lead out of it.
-  const fs::path below = group->lexically_relative(mount->top);
-  const bool visible = !below.empty() && *below.begin() != "..";
-  fs::path folder = visible && below != "." ? mount->point / below : mount->point;
-  while (true) {
-    std::error_code error;
-    if (fs::is_directory(folder, error)) folders.push_back(folder);
-    if (folder == mount->point || folder == folder.parent_path()) return;
-    folder = folder.parent_path();
-  }
+bool is_of(const std::string& controllers, const std::string& controller) {
+  return controller.empty() ? controllers.empty() : lists(controllers, controller);
 }
 
 /// The page cache, which the kernel takes back before a limit hurts. Memory file systems are no part of it.
@@ -111,24 +64,62 @@ std::optional<MemoryLimit> memory_limit_of(const fs::path& folder) {
 
 }  // namespace
 
-std::vector<fs::path> cgroup_folders(const fs::path& root, const std::string& controller) {
+Cgroups::Cgroups(const fs::path& root) {
+  std::ifstream mounts(root / "proc/self/mountinfo");
+  for (std::string line; std::getline(mounts, line);) {
+    const std::size_t dash = line.find(" - cgroup");
+    if (dash == std::string::npos) continue;
+    std::string skipped, top, point, type, source, options;
+    std::istringstream(line.substr(0, dash)) >> skipped >> skipped >> skipped >> top >> point;
+    std::istringstream(line.substr(dash + 3)) >> type >> source >> options;
+    if (type != "cgroup" && type != "cgroup2") continue;
+    mounts_.push_back({type == "cgroup2" ? "" : options, root / fs::path(point).relative_path(), top});
+  }
+  std::ifstream groups(root / "proc/self/cgroup");
+  for (std::string line; std::getline(groups, line);) {  // "4:memory:/path"; version 2: "0::/path"
+    const std::size_t first = line.find(':');
+    const std::size_t second = line.find(':', first + 1);
+    if (first == std::string::npos || second == std::string::npos) continue;
+    groups_.emplace_back(line.substr(first + 1, second - first - 1), line.substr(second + 1));
+  }
+}
+
+void Cgroups::add_folders(const std::string& controller, std::vector<fs::path>& folders) const {
+  const auto mount = std::ranges::find_if(
+      mounts_, [&](const Hierarchy& each) { return is_of(each.controllers, controller); });
+  const auto group =
+      std::ranges::find_if(groups_, [&](const auto& each) { return is_of(each.first, controller); });
+  if (mount == mounts_.end() || group == groups_.end()) return;
+  // In a container only a part of the hierarchy may be mounted, and the path may lead out of it.
+  const fs::path below = group->second.lexically_relative(mount->mounted_folder);
+  const bool visible = !below.empty() && *below.begin() != "..";
+  fs::path folder = visible && below != "." ? mount->mount_point / below : mount->mount_point;
+  while (true) {
+    std::error_code error;
+    if (fs::is_directory(folder, error)) folders.push_back(folder);
+    if (folder == mount->mount_point || folder == folder.parent_path()) return;
+    folder = folder.parent_path();
+  }
+}
+
+std::vector<fs::path> Cgroups::folders(const std::string& controller) const {
   std::vector<fs::path> folders;
-  add_folders(root, controller, folders);
-  add_folders(root, "", folders);
+  add_folders(controller, folders);
+  add_folders("", folders);
   return folders;
 }
 
-std::optional<MemoryLimit> cgroup_memory(const fs::path& root) {
+std::optional<MemoryLimit> Cgroups::memory() const {
   std::optional<MemoryLimit> tightest;
-  for (const fs::path& folder : cgroup_folders(root, "memory")) {
+  for (const fs::path& folder : folders("memory")) {
     const std::optional<MemoryLimit> limit = memory_limit_of(folder);
     if (limit && (!tightest || limit->room < tightest->room)) tightest = limit;
   }
   return tightest;
 }
 
-CpuSet cgroup_cpus(const fs::path& root) {
-  for (const fs::path& folder : cgroup_folders(root, "cpuset")) {
+CpuSet Cgroups::cpus() const {
+  for (const fs::path& folder : folders("cpuset")) {
     for (const char* file : {"cpuset.cpus.effective", "cpuset.effective_cpus", "cpuset.cpus"}) {
       CpuSet cpus = parse_cpu_list(text_of(folder / file));
       if (!cpus.empty()) return cpus;
@@ -137,9 +128,9 @@ CpuSet cgroup_cpus(const fs::path& root) {
   return {};
 }
 
-std::optional<double> cgroup_cpu_quota(const fs::path& root) {
+std::optional<double> Cgroups::cpu_quota() const {
   std::optional<double> smallest;
-  for (const fs::path& folder : cgroup_folders(root, "cpu")) {
+  for (const fs::path& folder : folders("cpu")) {
     double quota = 0;
     double period = 0;
     std::istringstream version2(text_of(folder / "cpu.max"));  // "200000 100000", or "max 100000"
