@@ -35,6 +35,7 @@ struct NodeFit {
   std::string space_problem;
   std::string cpu_problem;
 
+  bool fits() const { return memory_problem.empty() && space_problem.empty() && cpu_problem.empty(); }
   /// What a dry run prints.
   std::string text() const;
 };

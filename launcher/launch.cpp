@@ -68,7 +68,6 @@ void Launch::go() {
 
 void Launch::start() {
   if (desk_) desk_->phase("start", "starting");
-  barrier(rank_.world(), rank_.waiter(kSmallStep), "all ranks to be ready to start");
   const ResumeAll resume{.ready_timeout_ms = options_.timeout.count()};
   agree(rank_.world(), attempt([&] { rank_.call(resume, kSmallStep, "VMs to be resumed"); }),
         rank_.waiter(kSmallStep), "starting the VMs");

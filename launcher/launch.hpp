@@ -110,7 +110,7 @@ class Launch {
   std::vector<PlacedVm> placed_;
   std::vector<ImagePlan> images_;
   std::map<int, std::string> vm_cpus_;  ///< of this node's VMs, by index; those that are missing run anywhere
-  std::vector<NodeFit> fits_;           ///< of every node, as last looked; on rank 0
+  std::vector<NodeFit> fits_;           ///< of every node, on rank 0; empty where nobody asked: all fits
   struct {
     std::string memory, space, cpus;
   } misfits_;  ///< what of these does not fit, of some nodes; empty: nothing

@@ -58,10 +58,13 @@ NodeLoad Launch::load_of_this_node() const {
   return load;
 }
 
+/// Where all fits, which is a matter of one small message, nobody asks for the numbers.
 void Launch::look_whether_it_fits() {
   NodeFit mine;
   const std::optional<Error> failure = attempt([&] { mine = fit_of(load_of_this_node(), guest_); });
-  agree(rank_.world(), failure, rank_.waiter(kSmallStep), "looking at the allocation");
+  const bool asked = options_.dry_run || !mine.fits();
+  misfits_ = {};
+  if (!agree_on(rank_.world(), failure, asked, rank_.waiter(kSmallStep), "looking at the allocation")) return;
   const std::vector<std::string> all = gather(rank_.world(), nlohmann::json(mine).dump(), 0,
                                               rank_.waiter(kSmallStep), "the nodes' allocations");
   std::string told;

@@ -14,7 +14,8 @@ namespace vmi {
 ///
 /// The product polls: it tests, naps, and tests again. Simulating each poll of thousands of ranks would take
 /// days, so that here a wait lasts until the event, and then as much longer as the product's naps are late on
-/// average (launcher/mpi/pace.hpp: a third of the time since something moved, 1 ms at the most).
+/// average (launcher/mpi/pace.hpp: a third of the time since something moved, 1 ms at the most; wait.hpp for
+/// collectives).
 void nap(double seconds);
 
 /// Lets a rank's simulated time pass.

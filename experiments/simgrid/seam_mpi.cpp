@@ -27,11 +27,11 @@ namespace vmi {
 namespace {
 
 constexpr int kCollectiveTag = 20000;
-constexpr std::size_t kCopiedBytes = 64;   // of a message whose body is not
-constexpr std::size_t kSmallBytes = 4096;  // is always copied whole
-constexpr double kLatest = 1e-3;           // a nap
-constexpr double kFlowNaps = 1.0 / 4;      // how late they are, as a share of the wait
-constexpr double kCollectiveNaps = 1.0 / 16;
+constexpr std::size_t kCopiedBytes = 64;     // of a message whose body is not
+constexpr std::size_t kSmallBytes = 4096;    // is always copied whole
+constexpr double kLatest = 1e-3;             // a nap
+constexpr double kFlowNaps = 1.0 / 4;        // how late they are, as a share of the wait
+constexpr double kCollectiveNaps = 1.0 / 4;  // launcher/mpi/wait.hpp
 
 struct Rank;
 

@@ -37,17 +37,24 @@ AgreedError error_of(const std::string& text) {
 
 }  // namespace
 
-void agree(const Comm& comm, const std::optional<Error>& mine, const Waiter& waiter, std::string_view stage) {
+bool agree_on(const Comm& comm, const std::optional<Error>& mine, bool flag, const Waiter& waiter,
+              std::string_view stage) {
   const std::string what = "all ranks to finish: " + std::string(stage);
   const int rank = comm.rank();
   const int ranks = comm.size();
-  const auto first = static_cast<int>(all_min(comm, mine ? rank : ranks, waiter, what));
-  if (first == ranks) return;
+  const int raised = ranks;
+  const int well = ranks + 1;
+  const auto first = static_cast<int>(all_min(comm, mine ? rank : flag ? raised : well, waiter, what));
+  if (first >= ranks) return first == raised;
 
   std::string text;
   if (rank == first) text = failure_text(comm, *mine, stage);
   broadcast(comm, text, first, waiter, what);
   throw error_of(text);
+}
+
+void agree(const Comm& comm, const std::optional<Error>& mine, const Waiter& waiter, std::string_view stage) {
+  agree_on(comm, mine, false, waiter, stage);
 }
 
 void tell(const Comm& comm, const std::optional<Error>& mine, std::string& text, const Waiter& waiter,

@@ -20,6 +20,10 @@ class AgreedError : public Error {
 /// there is only one), else all return. Every rank of `comm` calls it. One small allreduce when all is well.
 void agree(const Comm& comm, const std::optional<Error>& mine, const Waiter& waiter, std::string_view stage);
 
+/// The same for a stage in which each rank may raise a flag, too; whether any did. One small allreduce.
+bool agree_on(const Comm& comm, const std::optional<Error>& mine, bool flag, const Waiter& waiter,
+              std::string_view stage);
+
 /// Tells all ranks what rank 0 says, or its failure: then every rank throws that, as agree() does. `mine` and
 /// `text` count on rank 0 alone. One broadcast.
 void tell(const Comm& comm, const std::optional<Error>& mine, std::string& text, const Waiter& waiter,

@@ -19,17 +19,17 @@ Waiter Waiter::within(Deadline::Clock::duration duration) const {
 
 void Napper::nap(int wake_fd) {
   constexpr int kYields = 20;
-  constexpr auto kShortest = 20us;
+  constexpr auto kAwake = 50us;
   constexpr microseconds kLongest = 20ms;
   constexpr microseconds kLongestWoken = 100ms;
-  if (naps_++ < kYields) {
+  const auto waited = std::chrono::duration_cast<microseconds>(Clock::now() - begin_);
+  if (yields_ < kYields && waited < kAwake) {
+    ++yields_;
     sched_yield();
     return;
   }
-  const auto waited = std::chrono::duration_cast<microseconds>(Clock::now() - begin_);
   const microseconds longest = woken_ ? kLongestWoken : std::clamp<microseconds>(waited / 200, 2ms, kLongest);
-  const int doublings = std::min((naps_ - kYields) / 8, 16);
-  sleep_for(std::min<microseconds>(kShortest * (1 << doublings), longest), wake_fd);
+  sleep_for(std::clamp<microseconds>(waited / 4, kAwake, longest), wake_fd);
 }
 
 void sleep_for(std::chrono::microseconds time, int wake_fd) {

@@ -27,10 +27,10 @@ struct Waiter {
 /// Sleeps, less when `wake_fd` (if not -1) becomes readable.
 void sleep_for(std::chrono::microseconds time, int wake_fd);
 
-/// Naps between two tests: first yields the processor, then sleeps longer and longer, up to 2 ms or a two
-/// hundredth of the time waited, and never more than 20 ms; when `woken`, up to 100 ms. Polling ranks may
-/// outnumber the cores: 64 that looked every 2 ms took a quarter of two processors from the VMs they waited
-/// for.
+/// Naps between two tests: yields the processor for about as long as a message takes at the least (50 us),
+/// then sleeps a quarter of the time waited, up to 2 ms or a two hundredth of that time, and never more than
+/// 20 ms; when `woken`, up to 100 ms. Polling ranks may outnumber the cores: 64 that looked every 2 ms took a
+/// quarter of two processors from the VMs they waited for.
 class Napper {
  public:
   explicit Napper(bool woken = false) : woken_(woken) {}
@@ -39,7 +39,7 @@ class Napper {
  private:
   using Clock = std::chrono::steady_clock;
   bool woken_;
-  int naps_ = 0;
+  int yields_ = 0;
   Clock::time_point begin_ = Clock::now();
 };
 

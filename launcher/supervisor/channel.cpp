@@ -5,7 +5,6 @@
 #include "cachegen/support/socket.hpp"
 
 #include <array>
-#include <vector>
 
 #include <poll.h>
 #include <sys/socket.h>
@@ -62,7 +61,7 @@ bool Channel::flush(Deadline deadline) {
 }
 
 Channel::Status Channel::receive(std::string& message) {
-  std::vector<char> packet(kPacket);
+  std::array<char, kPacket> packet;  // not filled: a rank asks with each of its polls
   while (true) {
     const ssize_t n = recv(socket_.get(), packet.data(), packet.size(), MSG_DONTWAIT);
     if (n < 0 && errno == EINTR) continue;

@@ -99,10 +99,17 @@ TEST_CASE("all ranks throw the first failing rank's message, or none does") {
   const auto mine = attempt([&] {
     if (comm.rank() >= 1) throw Error(ExitStatus::unusable, "bad disk " + std::to_string(comm.rank()));
   });
-  const auto agreed = attempt([&] { agree(comm, mine, waiter(), "stage"); });
+  const auto agreed = attempt([&] { agree_on(comm, mine, comm.rank() == 0, waiter(), "stage"); });
   REQUIRE(agreed);
   CHECK(agreed->status() == ExitStatus::unusable);
   CHECK(agreed->what() == "rank 1 on " + host_name() + ": stage: bad disk 1");
+}
+
+TEST_CASE("every rank hears whether any raised its flag") {
+  const Comm comm = fresh_comm();
+  const int last = comm.size() - 1;
+  CHECK_FALSE(agree_on(comm, std::nullopt, false, waiter(), "stage"));
+  CHECK(agree_on(comm, std::nullopt, comm.rank() == last, waiter(), "stage"));
 }
 
 TEST_CASE("an announcement reaches every rank, once, whatever it waits for") {
