@@ -11,6 +11,7 @@
 
 #include "trace_format.h"
 
+typedef uint64_t replay_half __attribute__((aligned(4), may_alias));
 typedef uint32_t replay_words __attribute__((vector_size(16), aligned(4), may_alias));
 
 struct replay_checksum {
@@ -34,19 +35,31 @@ static inline void replay_add_sums(struct replay_checksum* total, uint32_t step,
   total->low += low;
 }
 
-/* Every byte of the read. */
+/* Four words, in two halves: QEMU keeps registers in memory, and of a load of all four stores the halves and then reads the whole,
+ * which waits until the processor has written both. */
+__attribute__((target("sse2"))) static inline replay_words replay_load(const replay_words* from) {
+#ifdef __i386__
+  const replay_half* const half = (const replay_half*)from;
+  replay_words words;
+  __asm__ volatile("movq %1, %0; movhps %2, %0" : "=&x"(words) : "m"(half[0]), "m"(half[1]));
+  return words;
+#else
+  return *from;
+#endif
+}
+
+/* Every byte of the read. What is loaded is used as late as eight registers allow. */
 __attribute__((target("sse2"))) static inline void replay_add_full(struct replay_checksum* total, uint32_t step,
                                                                    const void* data, uint32_t bytes) {
   const replay_words* words = (const replay_words*)data;
+  const replay_words* const end = words + bytes / sizeof *words;
   replay_words first = {0, 0, 0, 0}, second = {0, 0, 0, 0};
-  for (uint32_t i = 0; i < bytes / 16; i += 4) {
-    first += words[i];
-    second += first;
-    first += words[i + 1];
-    second += first;
-    first += words[i + 2];
-    second += first;
-    first += words[i + 3];
+  for (; words != end; words += 4) {
+    const replay_words a = replay_load(words), b = replay_load(words + 1), c = replay_load(words + 2), d = replay_load(words + 3);
+    first += a;
+    first += b;
+    first += c;
+    first += d;
     second += first;
   }
   const uint32_t sums[8] = {first[0], first[1], first[2], first[3], second[0], second[1], second[2], second[3]};

@@ -37,6 +37,7 @@ enum {
 enum { ACKNOWLEDGE = 1, DRIVER = 2, DRIVER_OK = 4, FEATURES_OK = 8 };
 enum { FEATURE_FLUSH = 1 << 9, FEATURE_VERSION_1 = 1 };
 enum { NEXT = 1, DEVICE_WRITES = 2 };
+enum { NO_INTERRUPT = 1 };
 
 struct descriptor {
   uint64_t address;
@@ -111,6 +112,7 @@ void disk_start(void) {
   disk[QUEUE_READY] = 1;
   disk[STATUS] = ACKNOWLEDGE | DRIVER | FEATURES_OK | DRIVER_OK;
 
+  disk_interrupts(false);
   for (uint16_t i = QUEUE_SIZE / PER_REQUEST; i > 0; --i) free_requests[free_count++] = i - 1;
 }
 
@@ -132,11 +134,7 @@ void disk_submit(uint32_t step, uint32_t sector, void* data, uint32_t bytes, boo
 }
 
 bool disk_completed(uint32_t* step) {
-  if (used_seen == used.index) {
-    /* Acknowledged before the last look, so that what comes later raises the line anew. */
-    disk[INTERRUPT_ACK] = 1;
-    if (used_seen == used.index) return false;
-  }
+  if (used_seen == used.index) return false;
   __asm__ volatile("" ::: "memory");
   const uint16_t number = (uint16_t)(used.ring[used_seen % QUEUE_SIZE].id / PER_REQUEST);
   ++used_seen;
@@ -144,4 +142,17 @@ bool disk_completed(uint32_t* step) {
   free_requests[free_count++] = number;
   *step = requests[number].step;
   return true;
+}
+
+/* Most requests are answered before their submission returns; an interrupt for each would cost the emulator more than they do. */
+void disk_interrupts(bool on) {
+  /* The line is edge-triggered: what was not acknowledged raises it no more. */
+  if (on) disk[INTERRUPT_ACK] = 1;
+  *(volatile uint16_t*)&available.flags = on ? 0 : NO_INTERRUPT;
+  /* What has ended is looked at after this store, or the disk might see the one and the guest the other too late. */
+  __asm__ volatile("lock; addl $0, (%%esp)" ::: "memory", "cc");
+}
+
+bool disk_in_flight(void) {
+  return free_count < QUEUE_SIZE / PER_REQUEST;
 }

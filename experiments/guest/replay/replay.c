@@ -113,6 +113,11 @@ static void finish_all(void) {
   while (disk_completed(&number)) finish(number);
 }
 
+static void acknowledge_and_finish_all(void) {
+  disk_interrupts(true);
+  finish_all();
+}
+
 static void fill_pattern(void* data, const struct replay_step* step, uint32_t number) {
   for (uint32_t sector = 0; sector < step->bytes / REPLAY_SECTOR; ++sector) {
     uint32_t count = REPLAY_SECTOR / 4;
@@ -130,16 +135,31 @@ static void submit(uint32_t number) {
   disk_submit(number, step->sector, data, step->bytes, step->write != 0);
 }
 
+static void wait_for_step(uint32_t number) {
+  disk_interrupts(true);
+  for (finish_all(); !done_at[number]; acknowledge_and_finish_all()) wait_for_interrupt();
+  disk_interrupts(false);
+}
+
+/* Sleeps, and takes what ends meanwhile when it ends. */
+static void sleep_beside_requests(uint64_t cycles) {
+  if (!disk_in_flight()) {
+    clock_sleep(cycles, 0);
+    return;
+  }
+  disk_interrupts(true);
+  finish_all();
+  clock_sleep(cycles, acknowledge_and_finish_all);
+  disk_interrupts(false);
+}
+
 /* Waits for the first `after` steps; returns when the last of them had ended, or `earliest` if that is later. */
 static uint64_t wait_for_steps(uint32_t after, uint64_t earliest) {
   static uint32_t seen;
   static uint64_t latest;
   finish_all();
   for (; seen < after; ++seen) {
-    while (!done_at[seen]) {
-      wait_for_interrupt();
-      finish_all();
-    }
+    if (!done_at[seen]) wait_for_step(seen);
     if (done_at[seen] > latest) latest = done_at[seen];
   }
   return latest > earliest ? latest : earliest;
@@ -160,7 +180,7 @@ static void replay_steps(uint64_t begin) {
     if (i == 0 && owed < 0) owed = 0; /* what came before this guest took longer than before the recorded one */
     if (owed > (last ? 0 : enough)) {
       const uint64_t before = now();
-      clock_sleep((uint64_t)owed, finish_all);
+      sleep_beside_requests((uint64_t)owed);
       owed -= (int64_t)(now() - before);
     }
     if (last) return;
