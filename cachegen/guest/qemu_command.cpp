@@ -37,8 +37,10 @@ class Builder {
 
 void add_machine(Builder& command, const GuestSpec& guest) {
   const bool microvm = guest.machine == Machine::microvm;
-  command.add("-machine",
-              to_text(guest.machine) + (microvm ? "" : ",usb=off,vmport=off") + ",dump-guest-core=off");
+  // A microvm has no ACPI, as libvirt has it: with it QEMU makes 24 slots for devices instead of 8, and needs
+  // a fifth more processor time to start.
+  command.add("-machine", to_text(guest.machine) + (microvm ? ",acpi=off" : ",usb=off,vmport=off") +
+                              ",dump-guest-core=off");
   if (microvm) command.add("-global", "virtio-mmio.force-legacy=false");
   // Under TCG an eventfd per request is a switch of threads, with no kernel to save an exit by it: a recorded
   // Debian boot, replayed without its pauses, took 0.165 instead of 0.195 CPU-s without.
