@@ -15,7 +15,8 @@ namespace {
 
 /// Open MPI asks every network library it was built with, and those of InfiniPath and Omni-Path wait 0.1 s
 /// each for a device to appear. Where there is no device of any of them, plain messages are what it ends up
-/// with; it is told so, unless the user said something.
+/// with; it is told so, unless the user said something. Nor does it then need hwloc's plugins, which look for
+/// PCI devices, displays and accelerators, and load the libraries of all of these.
 void skip_absent_networks() {
   for (const char* said : {"OMPI_MCA_pml", "OMPI_MCA_mtl"}) {
     if (std::getenv(said) != nullptr) return;
@@ -25,6 +26,7 @@ void skip_absent_networks() {
     if (access(device, F_OK) == 0) return;
   }
   setenv("OMPI_MCA_pml", "ob1", 0);
+  setenv("HWLOC_PLUGINS_PATH", "/dev/null", 0);
 }
 
 void end_all_ranks(int status, void* /*unused*/) {
