@@ -21,7 +21,6 @@ using namespace std::chrono_literals;
 
 constexpr std::size_t kAddressBytes = 55;  // of what a rank tells its neighbours in lifeline.cpp
 constexpr std::size_t kPlanBytes = 500;    // of one image's plan
-constexpr std::size_t kFitBytes = 400;     // of what a node's allocation has, as JSON
 constexpr std::size_t kLetterBytes = 250;  // of an event as JSON
 constexpr auto kPumpEvery = 2ms;
 constexpr int kAllLetters = std::numeric_limits<int>::max();
@@ -36,7 +35,6 @@ class Stages {
 
  private:
   void plan();
-  void look_whether_it_fits();
   void offer();
   void distribute();
   void prepare();
@@ -114,18 +112,11 @@ void Stages::plan() {
   gather(world_, std::to_string(offset.offset_ns), 0, waiter(), "the clocks' offsets");
   post("node");
   agreed("binding to the job's CPUs");
-  look_whether_it_fits();
+  agreed("looking at the allocation");  // everything fits
   agreed("finding the boot cache");
   told = first_ ? std::string(kPlanBytes, 'c') : "";
   broadcast(world_, told, 0, waiter(), "where the caches are");
-  look_whether_it_fits();
-}
-
-void Stages::look_whether_it_fits() {
   agreed("looking at the allocation");
-  gather(world_, std::string(kFitBytes, 'f'), 0, waiter(), "the nodes' allocations");
-  std::string told = first_ ? R"(["","",""])" : "";
-  broadcast(world_, told, 0, waiter(), "what does not fit");
 }
 
 void Stages::offer() {
@@ -154,10 +145,10 @@ void Stages::distribute() {
 void Stages::prepare() {
   stay_until(prepared_ns_);
   agreed("preparing the VMs");
+  agreed("keeping the cache");
 }
 
 void Stages::boot() {
-  barrier(world_, waiter(), "all ranks to be ready to start");
   agreed("starting the VMs");
   post("running");
   stay_until(monotonic_ns() + static_cast<std::int64_t>(own(options_.boot_s) * 1e9));

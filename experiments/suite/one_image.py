@@ -31,7 +31,7 @@ SLOW_MBIT = 25  # two processors are not busy all the time that 64 nodes receive
 FAST_MBIT = 500  # links from this rate on carry more to 64 nodes than two processors move
 LONG_S = 600  # an arm that takes longer runs once
 # These wait for the storage node's link nearly all the time, so several run beside each other, each in a cluster of its own. Five at a
-# time were too many: 16 nodes took 300 instead of 193 s, and ranks of two launches did not find each other, all having started together.
+# time were too many: 16 nodes with copy-on-read took 300 s (two at a time, on another day: 191), and two launches failed at their start.
 LINK_BOUND = ("plain", "cold stock", "cold")
 BESIDE = 2
 
