@@ -58,19 +58,29 @@ void Launch::go() {
   if (options_.dry_run) return;
   find_caches();
   demand_room();  // now with the caches
-  distribute_and_prepare();
-  start();
+  {
+    std::deque<Delivery> deliveries;
+    distribute_and_prepare(deliveries);
+    start(deliveries);
+  }
   note_caches();  // here, since a launch may be killed at its end
   wait_ready();
   if (options_.hold) hold();
   if (options_.command) run_command();
 }
 
-void Launch::start() {
+void Launch::start(std::deque<Delivery>& deliveries) {
   if (desk_) desk_->phase("start", "starting");
   const ResumeAll resume{.ready_timeout_ms = options_.timeout.count()};
-  agree(rank_.world(), attempt([&] { rank_.call(resume, kSmallStep, "VMs to be resumed"); }),
-        rank_.waiter(kSmallStep), "starting the VMs");
+  std::string_view stage = "starting the VMs";
+  std::optional<Error> failure = attempt([&] { rank_.call(resume, kSmallStep, "VMs to be resumed"); });
+  if (!failure) {
+    stage = "keeping the caches";
+    failure = attempt([&] {
+      for (Delivery& delivery : deliveries) keep(delivery);
+    });
+  }
+  agree(rank_.world(), failure, rank_.waiter(300s), stage);
 }
 
 void Launch::wait_ready() {

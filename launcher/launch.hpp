@@ -55,8 +55,10 @@ class Launch {
   BuildRequest build_request(const ImagePlan& image) const;
   fs::path trace_file(const ImagePlan& image) const;
   void take_whole_image(ImagePlan& image);
-  void distribute_and_prepare();
-  void start();
+  struct Delivery;
+  void distribute_and_prepare(std::deque<Delivery>& deliveries);
+  /// Resumes the VMs, and keeps what was delivered.
+  void start(std::deque<Delivery>& deliveries);
   void wait_ready();
   void hold();
   void run_command();
@@ -70,11 +72,14 @@ class Launch {
   struct Delivery {
     explicit Delivery(ImagePlan& sent) : image(sent) {}
     ImagePlan& image;
+    Comm comm;                                 ///< of the leaders, where several deliveries are on their way
     std::optional<Distribution> distribution;  ///< on leaders; then only where it has made a new file
     bool told = false;                         ///< the leader has told its node's ranks where the file is
   };
-  /// Sends the payload of each image from rank 0's node to those that boot VMs of it.
-  void deliver(std::deque<Delivery>& deliveries);
+  /// Sends the payload of each image from rank 0's node to those that boot VMs of it. Returns what failed on
+  /// this rank, which all ranks have to agree on.
+  std::optional<Error> deliver(std::deque<Delivery>& deliveries);
+  static Bytes bytes_of(const std::deque<Delivery>& deliveries);
   void offer(Delivery& delivery, const Waiter& waiter);
   void transfer(Delivery& delivery, const Waiter& waiter);
   void note_arrival(const ImagePlan& image, const DistributeResult& result);

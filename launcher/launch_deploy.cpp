@@ -5,6 +5,7 @@
 #include "launcher/launch.hpp"
 #include "launcher/mpi/collective.hpp"
 #include "launcher/mpi/distribute.hpp"
+#include "launcher/mpi/nodes.hpp"
 
 #include <algorithm>
 #include <cmath>
@@ -26,6 +27,12 @@ Deadline::Clock::duration patience_for(Bytes bytes) {
 }
 
 }  // namespace
+
+Bytes Launch::bytes_of(const std::deque<Delivery>& deliveries) {
+  Bytes bytes = 0;
+  for (const Delivery& delivery : deliveries) bytes += delivery.image.payload_bytes;
+  return bytes;
+}
 
 VmSpec Launch::spec_of(const PlacedVm& vm) const {
   const ImagePlan& image = images_[static_cast<std::size_t>(vm.image)];
@@ -75,9 +82,8 @@ void Launch::prepare_vms(const ImagePlan& image) {
   if (!prepare.vms.empty()) prepares_.push_back(rank_.ask(std::move(prepare)));
 }
 
-void Launch::distribute_and_prepare() {
+void Launch::distribute_and_prepare(std::deque<Delivery>& deliveries) {
   if (desk_) desk_->phase("distribute", "distributing and preparing");
-  std::deque<Delivery> deliveries;
   for (ImagePlan& image : images_) {
     if (options_.cache == CacheMode::cold) {
       open_node_cache(image);
@@ -89,19 +95,20 @@ void Launch::distribute_and_prepare() {
       deliveries.emplace_back(image);
     }
   }
-  deliver(deliveries);
+  std::optional<Error> failure = deliver(deliveries);
+  std::string_view stage = "distributing the caches";
   if (cache_row_.node != kUnknownCount) rank_.post(node_letter(cache_row_));
-  std::optional<Error> failure = attempt([&] {
-    for (const std::uint64_t id : prepares_) rank_.await(id, 600s, "VMs to be created");
-  });
-  agree(rank_.world(), failure, rank_.waiter(900s), "preparing the VMs");
-  // Every VM has opened the file under its temporary name, and all ranks agreed on its content.
-  failure = attempt([&] {
-    for (Delivery& delivery : deliveries) keep(delivery);
-  });
-  agree(rank_.world(), failure, rank_.waiter(300s), "keeping the caches");
+  if (!failure) {
+    stage = "preparing the VMs";
+    failure = attempt([&] {
+      for (const std::uint64_t id : prepares_) rank_.await(id, 600s, "VMs to be created");
+    });
+  }
+  // One agreement on both, since VMs wait for each. Others may still be receiving.
+  agree(rank_.world(), failure, rank_.waiter(patience_for(bytes_of(deliveries)) + 600s), stage);
 }
 
+/// Every VM has opened the file under its temporary name, and all ranks agreed on its content.
 void Launch::keep(Delivery& delivery) {
   if (!delivery.distribution) return;
   const fs::path file = delivery.distribution->file();
@@ -235,8 +242,8 @@ void Launch::offer(Delivery& delivery, const Waiter& waiter) {
                          .hashes = std::move(image.hashes)},
                         image.payload};
   }
-  delivery.distribution.emplace(rank_.layout().leaders, std::move(outgoing), std::move(hooks),
-                                DistributeOptions{}, waiter);
+  const Comm& comm = delivery.comm ? delivery.comm : rank_.layout().leaders;
+  delivery.distribution.emplace(comm, std::move(outgoing), std::move(hooks), DistributeOptions{}, waiter);
 }
 
 /// On all ranks: the leader gets the payload; the node's other ranks wait for the name of the file that
@@ -272,11 +279,9 @@ void Launch::note_arrival(const ImagePlan& image, const DistributeResult& result
   add_to_cache_row(row);
 }
 
-void Launch::deliver(std::deque<Delivery>& deliveries) {
-  if (deliveries.empty()) return;
-  Bytes bytes = 0;
-  for (const Delivery& delivery : deliveries) bytes += delivery.image.payload_bytes;
-  const Waiter waiter = rank_.waiter(patience_for(bytes));
+std::optional<Error> Launch::deliver(std::deque<Delivery>& deliveries) {
+  if (deliveries.empty()) return std::nullopt;
+  const Waiter waiter = rank_.waiter(patience_for(bytes_of(deliveries)));
   const bool leader = rank_.layout().leader;
   std::optional<Error> failure;
   // A rank on which one fails goes on with the next, in which others count on it.
@@ -285,7 +290,12 @@ void Launch::deliver(std::deque<Delivery>& deliveries) {
     if (!failure) failure = std::move(here);
   };
   for (Delivery& delivery : deliveries) {
-    if (leader) try_it([&] { offer(delivery, waiter); });
+    if (!leader) continue;
+    try_it([&] {
+      if (deliveries.size() > 1)
+        delivery.comm = duplicate(rank_.layout().leaders, waiter, "all nodes to begin a distribution");
+      offer(delivery, waiter);
+    });
   }
   agree(rank_.world(), failure, waiter, "offering the caches");
 
@@ -298,7 +308,7 @@ void Launch::deliver(std::deque<Delivery>& deliveries) {
       try_it([&] { tell_node(delivery, "", waiter); });
   }
   rank_.take_letters(Rank::kAllLetters);
-  agree(rank_.world(), failure, waiter, "distributing the caches");
+  return failure;
 }
 
 }  // namespace vmi

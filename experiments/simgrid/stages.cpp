@@ -138,6 +138,7 @@ void Stages::distribute() {
   letters_at_once_ = kLettersBesideData;
   const auto failure = attempt([&] { result_ = distribution_->run(waiter()); });
   letters_at_once_ = kAllLetters;
+  // Where the stage ends. A launch agrees on this only with its VMs' creation.
   agreed("distributing the cache", failure);
   post("cache");
 }
@@ -145,7 +146,6 @@ void Stages::distribute() {
 void Stages::prepare() {
   stay_until(prepared_ns_);
   agreed("preparing the VMs");
-  agreed("keeping the cache");
 }
 
 void Stages::boot() {

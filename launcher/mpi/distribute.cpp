@@ -9,7 +9,6 @@
 #include "launcher/mpi/chunk_source.hpp"
 #include "launcher/mpi/collective.hpp"
 #include "launcher/mpi/flow.hpp"
-#include "launcher/mpi/nodes.hpp"
 #include "launcher/mpi/pace.hpp"
 #include "launcher/mpi/scheme.hpp"
 
@@ -66,7 +65,7 @@ class Distribution::State {
 
 Distribution::State::State(const Comm& leaders, std::optional<Outgoing> outgoing, DistributeHooks hooks,
                            const DistributeOptions& options, const Waiter& waiter)
-    : comm_(duplicate(leaders, waiter, "all nodes to begin the distribution")),
+    : comm_(Comm::borrowed(leaders.get())),
       hooks_(std::move(hooks)),
       first_(comm_.rank() == 0) {
   std::string description;

@@ -77,12 +77,13 @@ std::string to_text(DistributeResult::Source source);  ///< "none", "held", "rec
 ///
 /// Several files: all are offered before the first is moved, and every node runs them in the same order,
 /// leaving out those without a use for it. The first node then goes on to the next file while the last one
-/// still travels.
+/// still travels. Each of them needs a communicator of its own.
 class Distribution {
  public:
   /// The offer: tells all leaders about the payload, asks who holds it, and prepares the others' files: space
   /// is reserved, or Error(environment) names the folder, what is needed, what is there, and the remedy.
-  /// `outgoing` is given on rank 0 of `leaders` only.
+  /// `outgoing` is given on rank 0 of `leaders` only. `leaders` lives longer, and carries nothing else
+  /// meanwhile.
   Distribution(const Comm& leaders, std::optional<Outgoing> outgoing, DistributeHooks hooks,
                const DistributeOptions& options, const Waiter& waiter);
   Distribution(Distribution&&) noexcept;
