@@ -13,7 +13,7 @@ from harness import BIN, LaunchCase, image, processes_with, wait_until
 class NeverReady(LaunchCase):
     def test_a_guest_that_never_gets_ready_times_out_with_its_last_words(self):
         record = self.folder / "run.h5"
-        out = self.run_command(self.vmilaunch("--image", image("tiny"), "--vms", 2, "--cache", self.cache_of("tiny"), "--timeout", "12s",
+        out = self.run_command(self.vmilaunch("--image", image("tiny"), "--vms", 2, "--cache", self.cache_of("tiny"), "--timeout", "20s",
                                               "--append", "loglevel=7", "--ready", "serial:no guest says this", "--output", record, ranks=2),
                                expect=124)
         self.assertIn("no guest says this", out)
