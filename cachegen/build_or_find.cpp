@@ -82,9 +82,8 @@ FoundCache build_or_find(const BuildRequest& request, const BuildProgress& progr
   return result;
 }
 
-std::optional<fs::path> find_usable(const BuildRequest& request) {
+std::optional<fs::path> find_usable(const BuildRequest& request, const ImageInfo& image) {
   check_build(request);
-  const ImageInfo image = inspect_image(request.image, Deadline::after(kInspectPatience));
   const std::optional<fs::path> found = find_in_store(request, image);
   if (!found) return std::nullopt;
   BaseReader base(image);

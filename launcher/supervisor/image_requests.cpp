@@ -21,8 +21,11 @@ nlohmann::json layer_json(const ImageLayer& layer) {
 
 }  // namespace
 
-nlohmann::json inspect(const InspectImage& request) {
-  const ImageInfo image = inspect_image(request.url, Deadline::after(kInspectTime), request.format);
+ImageInfo inspect(const InspectImage& request) {
+  return inspect_image(request.url, Deadline::after(kInspectTime), request.format);
+}
+
+nlohmann::json to_json(const ImageInfo& image) {
   nlohmann::json json = layer_json(image);
   json["identity"] = image_identity(image);
   json["backing_chain"] = nlohmann::json::array();
@@ -30,9 +33,13 @@ nlohmann::json inspect(const InspectImage& request) {
   return json;
 }
 
-nlohmann::json find_cache(const FindCache& request, const std::function<void(const std::string&)>& progress) {
+nlohmann::json find_cache(const FindCache& request, const std::shared_future<ImageInfo>& image,
+                          const std::function<void(const std::string&)>& progress) {
   const BuildRequest wanted = build_request_from_json(request.request);
-  if (!request.build) return {{"path", find_usable(wanted).value_or("").string()}, {"built", false}};
+  if (!request.build) {
+    const ImageInfo known = image.valid() ? image.get() : inspect({.url = wanted.image, .format = ""});
+    return {{"path", find_usable(wanted, known).value_or("").string()}, {"built", false}};
+  }
   const FoundCache found = build_or_find(wanted, [&](const BuildStep& step) { progress(step.text); });
   return {{"path", found.path.string()}, {"built", found.built}};
 }

@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include "cachegen/cache/image.hpp"
 #include "launcher/supervisor/protocol.hpp"
 
 #include <functional>
+#include <future>
 #include <string>
 
 #include <nlohmann/json.hpp>
@@ -13,10 +15,13 @@ namespace vmi::supervisor {
 // Requests about images and caches. They block, start processes (qemu-img, qemu-nbd, QEMU) and throw Error;
 // each returns its reply's result.
 
+ImageInfo inspect(const InspectImage& request);
 /// With `identity`: image_identity() (cachegen/store/registry.hpp).
-nlohmann::json inspect(const InspectImage& request);
-/// `progress` may throw to end a profile.
-nlohmann::json find_cache(const FindCache& request, const std::function<void(const std::string&)>& progress);
+nlohmann::json to_json(const ImageInfo& image);
+/// `image`: what another request finds out about the image now; without one, it is looked at here. `progress`
+/// may throw to end a profile.
+nlohmann::json find_cache(const FindCache& request, const std::shared_future<ImageInfo>& image,
+                          const std::function<void(const std::string&)>& progress);
 nlohmann::json verify(const VerifyCache& request,
                       const std::function<void(const std::string&, double)>& progress);
 

@@ -4,7 +4,6 @@
 #include "cachegen/support/log.hpp"
 #include "launcher/supervisor/affinity.hpp"
 #include "launcher/supervisor/cold_cache.hpp"
-#include "launcher/supervisor/image_requests.hpp"
 #include "launcher/supervisor/libvirt_root.hpp"
 
 #include <algorithm>
@@ -118,12 +117,21 @@ void Server::progress(std::uint64_t id, const std::string& text, double fraction
 }
 
 void Server::on(std::uint64_t id, const InspectImage& request) {
-  in_background(id, [request] { return inspect(request); });
+  auto look = std::make_shared<std::packaged_task<ImageInfo()>>([request] { return inspect(request); });
+  const std::shared_future<ImageInfo> image = look->get_future();
+  if (request.format.empty()) looks_[request.url] = image;
+  in_background(id, [look, image] {
+    (*look)();
+    return to_json(image.get());
+  });
 }
 
 void Server::on(std::uint64_t id, const FindCache& request) {
-  in_background(id, [this, id, request] {
-    return find_cache(request, [this, id](const std::string& text) { progress(id, text, -1); });
+  // The launch has just asked for the image too: `qemu-img info` once is enough. That look was begun before.
+  std::shared_future<ImageInfo> image;
+  if (auto look = looks_.extract(request.request.value("image", ""))) image = std::move(look.mapped());
+  in_background(id, [this, id, request, image] {
+    return find_cache(request, image, [this, id](const std::string& text) { progress(id, text, -1); });
   });
 }
 

@@ -6,6 +6,7 @@
 #include "launcher/supervisor/command_child.hpp"
 #include "launcher/supervisor/event_loop.hpp"
 #include "launcher/supervisor/hypervisors.hpp"
+#include "launcher/supervisor/image_requests.hpp"
 #include "launcher/supervisor/protocol.hpp"
 #include "launcher/supervisor/record_keeper.hpp"
 #include "launcher/supervisor/runtime_dir.hpp"
@@ -14,6 +15,7 @@
 #include "launcher/supervisor/worker_pool.hpp"
 
 #include <atomic>
+#include <map>
 #include <optional>
 #include <string>
 
@@ -84,6 +86,7 @@ class Server {
   HostFacts facts_;
   Hypervisors hypervisors_;
   CommandChild command_;
+  std::map<std::string, std::shared_future<ImageInfo>> looks_;  ///< at images, by URL, until one is used
   WorkerPool creators_;    ///< calls to the hypervisor: the most creates in flight
   WorkerPool background_;  ///< everything else that blocks
   VmSet vms_;
