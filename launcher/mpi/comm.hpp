@@ -22,6 +22,7 @@ enum Tag : int {
   kMailTag = 3,
   kForwardTag = 4,
   kBackwardTag = 5,
+  kEndTag = 6,
   kFirstFlowTag = 10
 };
 

@@ -20,19 +20,15 @@ class Session {
   int rank() const { return world_.rank(); }
   int ranks() const { return world_.size(); }
   const Comm& world() const { return world_; }
-  /// For what is left to do together once a wait on world() was given up (Request explains); finalize() waits
-  /// for all ranks on it.
-  const Comm& aftermath() const { return aftermath_; }
   Control& control() { return *control_; }
 
-  /// Waits for all ranks, then leaves MPI. When some rank does not come, or MPI_Finalize itself hangs, says
+  /// Waits for all ranks, also after a wait on world() was given up (Request explains), then leaves MPI. When some rank does not come, or MPI_Finalize itself hangs, says
   /// so and ends the process with `status`, in the first case all others with it.
   void finalize(Deadline deadline, ExitStatus status = ExitStatus::timed_out);
 
  private:
   bool finalized_ = false;
   Comm world_;
-  Comm aftermath_;
   std::unique_ptr<Control> control_;
 };
 

@@ -127,7 +127,7 @@ TEST_CASE("an announcement reaches every rank, once, whatever it waits for") {
     CHECK(heard->what() == said);
   }
   // Everybody has heard it and passed it on; nobody hears it again.
-  barrier(session().aftermath(), waiter(), "all ranks to hear");
+  barrier(aftermath(), waiter(), "all ranks to hear");
   for (int i = 0; i < 100; ++i) CHECK_FALSE(control.poll());
 }
 
@@ -142,7 +142,7 @@ TEST_CASE("an announcement that is too long arrives cut and says so") {
     CHECK_THAT(heard->what(), Catch::StartsWith("xxxxxxxx") && Catch::EndsWith("x ..."));
     CHECK(std::string(heard->what()).size() > 3000);
   }
-  barrier(session().aftermath(), waiter(), "all ranks to hear");
+  barrier(aftermath(), waiter(), "all ranks to hear");
 }
 
 TEST_CASE("ranks are grouped by their node keys") {

@@ -313,7 +313,7 @@ TEST_CASE("a node that does not come is named when the deadline passes") {
         Catch::Contains("timed out distributing 'cache.vmic'") && Catch::Contains("to take data"));
   }
   // Nobody leaves (and frees what MPI might still touch) before rank 0 has seen it.
-  barrier(session().aftermath(), waiter(), "rank 0 to give up");
+  barrier(aftermath(), waiter(), "rank 0 to give up");
 }
 
 // Run by dying_rank, which looks at what becomes of the other ranks.

@@ -6,6 +6,7 @@
 #include "cachegen/support/hash.hpp"
 #include "launcher/mpi/agree.hpp"
 #include "launcher/mpi/distribute.hpp"
+#include "launcher/mpi/nodes.hpp"
 #include "launcher/mpi/session.hpp"
 
 #include <cstdio>
@@ -49,10 +50,12 @@ void distribute_until_stopped(Session& session) {
 }
 
 int interrupted(Session& session) {
+  Comm aftermath = duplicate(session.world(), {Deadline::after(30s)}, "all ranks to begin");
   const auto failure = attempt([&] { distribute_until_stopped(session); });
   const auto agreed =
-      attempt([&] { agree(session.aftermath(), failure, {Deadline::after(10s)}, "distributing"); });
+      attempt([&] { agree(aftermath, failure, {Deadline::after(10s)}, "distributing"); });
   if (session.rank() == 0) std::printf("%s\n", agreed ? agreed->what() : "nothing stopped it");
+  aftermath = Comm();
   session.finalize(Deadline::after(10s));
   return agreed ? static_cast<int>(agreed->status()) : 0;
 }

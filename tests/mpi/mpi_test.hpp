@@ -11,6 +11,9 @@ Session& session();
 /// A waiter that no test should exhaust, pumping the control channel of nobody.
 Waiter waiter();
 
+/// A communicator that no test gives up a wait on.
+const Comm& aftermath();
+
 /// A communicator of this test alone, so that a failed test does not confuse the next. Collective.
 Comm fresh_comm();
 

@@ -16,6 +16,7 @@
 namespace vmi::test {
 namespace {
 std::optional<Session> the_session;
+Comm the_aftermath;
 }
 
 Session& session() {
@@ -23,6 +24,9 @@ Session& session() {
 }
 Waiter waiter() {
   return {Deadline::after(std::chrono::seconds(30))};
+}
+const Comm& aftermath() {
+  return the_aftermath;
 }
 Comm fresh_comm() {
   return duplicate(session().world(), waiter(), "all ranks to begin a test");
@@ -35,9 +39,11 @@ int main(int argc, char** argv) {
   const auto soon = [] { return Deadline::after(std::chrono::seconds(60)); };
   try {
     test::the_session.emplace(&argc, &argv, soon());
+    test::the_aftermath = test::fresh_comm();
     log_identity("mpi_test", test::session().rank());
     const int failed = std::min(Catch::Session().run(argc, argv), 1);
-    const auto worst = all_max(test::session().aftermath(), failed, {soon()}, "the results of all ranks");
+    const auto worst = all_max(test::aftermath(), failed, {soon()}, "the results of all ranks");
+    test::the_aftermath = Comm();
     test::session().finalize(soon());
     return static_cast<int>(worst);
   } catch (const Error& error) {
