@@ -15,12 +15,12 @@ using namespace vmi;
 using namespace std::chrono_literals;
 
 /// The rank that mpirun or srun gave this process, before MPI is up: what goes wrong there is said once, not
-/// by every rank.
+/// by every rank. -1: nobody gave it one.
 int early_rank() {
   for (const char* name : {"OMPI_COMM_WORLD_RANK", "PMIX_RANK", "PMI_RANK", "SLURM_PROCID"}) {
     if (const char* value = std::getenv(name); value != nullptr && *value != '\0') return std::atoi(value);
   }
-  return 0;
+  return -1;
 }
 
 /// --help, --version and --completion need no MPI and start nothing.
@@ -62,7 +62,9 @@ int launch_main(int argc, char** argv) {
   // The supervisor is started before MPI is: nothing may fork inside an MPI process.
   Supervisor supervisor = Supervisor::start({.log_threshold = log_threshold()});
   catch_signals();
-  HeadStart ahead = start_ahead(options, supervisor, early_rank() == 0);
+  HeadStart ahead = start_ahead(options, supervisor, early_rank() <= 0);
+  log_identity("vmilaunch",
+               early_rank());  // where MPI_Init hangs, the rank that says nothing is the one to look at
   Session session(&argc, &argv, Deadline::after(120s));
   // Where the starter says nothing beforehand, all believe to be the first.
   if (session.rank() == 0 && !ahead.first) ahead = start_ahead(options, supervisor, true);
@@ -92,7 +94,7 @@ int main(int argc, char** argv) {
     if (only_prints(argc, argv)) return 0;
     return launch_main(argc, argv);
   } catch (const Error& error) {
-    if (early_rank() == 0) log_error(error.what());
+    if (early_rank() <= 0) log_error(error.what());
     return static_cast<int>(error.status());
   } catch (const std::exception& error) {
     log_error(std::string("this should not happen, please report it: ") + error.what());
