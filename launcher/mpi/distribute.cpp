@@ -65,9 +65,7 @@ class Distribution::State {
 
 Distribution::State::State(const Comm& leaders, std::optional<Outgoing> outgoing, DistributeHooks hooks,
                            const DistributeOptions& options, const Waiter& waiter)
-    : comm_(Comm::borrowed(leaders.get())),
-      hooks_(std::move(hooks)),
-      first_(comm_.rank() == 0) {
+    : comm_(Comm::borrowed(leaders.get())), hooks_(std::move(hooks)), first_(comm_.rank() == 0) {
   std::string description;
   std::optional<Error> failure = attempt([&] {
     if (!first_) return;

@@ -17,9 +17,9 @@ namespace {
 /// each for a device to appear. Where there is no device of any of them, plain messages are what it ends up
 /// with; it is told so, unless the user said something. Nor does it then need hwloc's plugins, which look for
 /// PCI devices, displays and accelerators, and load the libraries of all of these; nor those of Open MPI's
-/// components that make other paths faster, or are another program's (mpirun's, a tool's): each is a library to
-/// open, and half of all that it opens. Which there are depends on its version; what is not there cannot be
-/// left out, and that does no harm.
+/// components that make other paths faster, or are another program's (mpirun's, a tool's): each is a library
+/// to open, and half of all that it opens. Which there are depends on its version; what is not there cannot
+/// be left out, and that does no harm.
 void skip_absent_networks() {
   for (const char* said : {"OMPI_MCA_pml", "OMPI_MCA_mtl"}) {
     if (std::getenv(said) != nullptr) return;

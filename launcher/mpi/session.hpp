@@ -22,8 +22,9 @@ class Session {
   const Comm& world() const { return world_; }
   Control& control() { return *control_; }
 
-  /// Waits for all ranks, also after a wait on world() was given up (Request explains), then leaves MPI. When some rank does not come, or MPI_Finalize itself hangs, says
-  /// so and ends the process with `status`, in the first case all others with it.
+  /// Waits for all ranks, also after a wait on world() was given up (Request explains), then leaves MPI. When
+  /// some rank does not come, or MPI_Finalize itself hangs, says so and ends the process with `status`, in
+  /// the first case all others with it.
   void finalize(Deadline deadline, ExitStatus status = ExitStatus::timed_out);
 
  private:

@@ -52,8 +52,7 @@ void distribute_until_stopped(Session& session) {
 int interrupted(Session& session) {
   Comm aftermath = duplicate(session.world(), {Deadline::after(30s)}, "all ranks to begin");
   const auto failure = attempt([&] { distribute_until_stopped(session); });
-  const auto agreed =
-      attempt([&] { agree(aftermath, failure, {Deadline::after(10s)}, "distributing"); });
+  const auto agreed = attempt([&] { agree(aftermath, failure, {Deadline::after(10s)}, "distributing"); });
   if (session.rank() == 0) std::printf("%s\n", agreed ? agreed->what() : "nothing stopped it");
   aftermath = Comm();
   session.finalize(Deadline::after(10s));

@@ -17,7 +17,7 @@ namespace vmi::test {
 namespace {
 std::optional<Session> the_session;
 Comm the_aftermath;
-}
+}  // namespace
 
 Session& session() {
   return *the_session;
