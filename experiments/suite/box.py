@@ -103,6 +103,7 @@ class Box:
     `node_storage`: the folder below which the nodes keep what they have; without one in memory. `started_by`: what starts launches.
     """
     numbers = itertools.count()
+    starting = threading.Lock()  # of launches beside others
 
     def __init__(self, nodes, rate, images=(), options=(), node_storage="/dev/shm", started_by="mpirun"):
         self.name = f"x{os.getpid()}n{next(self.numbers)}"
@@ -154,18 +155,28 @@ class Box:
         for path in (self.node_storage / f"vmi-cluster-{self.name}").glob(f"node*/{name}"):
             path.unlink()
 
-    def start_ranks(self, ranks, words, log, timeout):
+    def start_ranks(self, ranks, words, log, timeout, started=None):
         """Runs the words on the first `ranks` nodes, one rank each; see run()."""
         starter = {"mpirun": ["mpirun", "-n", ranks], "srun": ["srun", "--nodes", ranks, "--ntasks", ranks]}[self.started_by]
-        return self.run([*starter, *words], log, timeout)
+        return self.run([*starter, *words], log, timeout, started)
 
-    def run(self, words, log, timeout):
-        """Runs the words on the first node; the exit status. The output goes to the file `log`."""
+    def run(self, words, log, timeout, started=None):
+        """Runs the words on the first node; the exit status. The output goes to the file `log`.
+
+        `started`: what they say once they only wait. Until then no others that say so start: processes that all nodes start need all
+        processors for seconds, and Open MPI gives up connections that take too long.
+        """
         command = [CLUSTER, "run", "--name", self.name, "--", *words]
-        with open(log, "wb") as out:
+        with contextlib.ExitStack() as alone, open(log, "wb") as out:
+            if started:
+                alone.enter_context(self.starting)
+            end = time.monotonic() + timeout
             process = subprocess.Popen([str(word) for word in command], stdin=subprocess.DEVNULL, stdout=out, stderr=subprocess.STDOUT)
             try:
-                return process.wait(timeout)
+                while started and process.poll() is None and time.monotonic() < end and started not in log.read_text(errors="replace"):
+                    time.sleep(0.2)
+                alone.close()
+                return process.wait(max(0, end - time.monotonic()))
             except subprocess.TimeoutExpired as error:
                 raise ExperimentError(f"'{' '.join(map(str, words[:3]))} ...' did not end within {timeout:.0f} s; see {log}") from error
             finally:

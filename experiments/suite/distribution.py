@@ -5,13 +5,14 @@ distribution_bench (experiments/bench/distribution) does the first three; what e
 storage node's NBD server. The payload is of random bytes, which do not compress, or a file that launches send: a boot cache, the whole image.
 """
 import contextlib
+import functools
 import json
 import os
 import re
 import shutil
 import time
 
-from .box import BIN, Box, CpuMeter, ExperimentError
+from .box import BIN, Box, CpuMeter, ExperimentError, beside
 from .inputs import boot_of
 
 MIB = 2**20
@@ -24,6 +25,9 @@ FULL = ("debian", [(8, 1000, RANDOM, 16 * MIB), (8, 1000, RANDOM, 64 * MIB), (8,
                    (64, 50, RANDOM, 64 * MIB)])
 TUNED = ["--mca", "coll_tuned_use_dynamic_rules", 1, "--mca", "coll_tuned_bcast_algorithm", 3, "--mca", "coll_tuned_bcast_algorithm_segmentsize", 131072]
 SLOW_S = 200  # schemes that send a copy for each node over one link are left out where that takes longer
+# Over such links, those that send a copy for each node wait for one link nearly all the time, so several run beside each other.
+SLOW_LINK_MBIT = 200
+BESIDE = 3
 SCHEMES = {"ours": ([], "automatic"), "MPI_Bcast": ([], "bcast"), "MPI_Bcast tuned": (TUNED, "bcast")}
 
 
@@ -38,10 +42,20 @@ def run(results, folder, full):
                 if not (scheme in BY_EACH and nodes * 8e-6 * size / rate > SLOW_S) and not results.has(**point, scheme=scheme, repeat=repeat)]
         if not todo:
             continue
-        with payload_in(folder, source, size) as payload, Box(nodes, f"{rate}mbit", [payload], ["--slurm"]) as box:
-            for scheme, repeat in todo:
-                with results.going_on():
-                    measure(results, folder, box, point, scheme, repeat)
+        waiting = [each for each in todo if each[0] in BY_EACH and rate <= SLOW_LINK_MBIT]
+        with payload_in(folder, source, size) as payload:
+
+            def measure_all(points):
+                with Box(nodes, f"{rate}mbit", [payload], ["--slurm"]) as box:
+                    for scheme, repeat in points:
+                        if scheme == "MPI_Bcast" and results.is_void(**point, scheme=scheme):
+                            continue  # it spins: it needs all processors whenever it runs
+                        with results.going_on():
+                            measure(results, folder, box, point, scheme, repeat)
+
+            beside(BESIDE, [functools.partial(measure_all, [each]) for each in waiting])
+            if rest := [each for each in todo if each not in waiting]:
+                measure_all(rest)
 
 
 @contextlib.contextmanager
@@ -60,7 +74,7 @@ def payload_in(folder, source, size):
 
 def measure(results, folder, box, point, scheme, repeat):
     limit_s = 8e-6 * point["size_bytes"] / box.measured_mbit
-    log = folder / "run.log"
+    log = folder / f"{scheme.replace(' ', '-')}-{point['nodes']}-{repeat}.log"
     begin = time.time()
     with CpuMeter() as meter:
         work = BY_EACH.get(scheme, bench)

@@ -11,10 +11,11 @@ from .box import BIN, CpuMeter, ExperimentError, qemu, touch_memory
 MEMORY_OF_A_VM = 64 * 2**20  # and of its rank and supervisor, generously
 
 
-def launch(box, boot, nodes, options, record, think=1.0, backend="qemu", vms=None, timeout=None, notes=None, local=False):
+def launch(box, boot, nodes, options, record, think=1.0, backend="qemu", vms=None, timeout=None, notes=None, local=False, beside=False):
     """Launches `vms` (default: one a node) on the first `nodes` nodes. Every VM must read what the image holds, or it never gets ready.
 
-    `local`: from the image's file, which node 0 then has, instead of the storage node's server.
+    `local`: from the image's file, which node 0 then has, instead of the storage node's server. `beside`: others run meanwhile, in
+    clusters of their own, and all wait for links.
     Returns (row of Results, share of the processors that was used).
     """
     timeout = timeout or 120 + 2 * boot.think_s * think
@@ -22,11 +23,12 @@ def launch(box, boot, nodes, options, record, think=1.0, backend="qemu", vms=Non
              "--backend", backend, *replay_options(boot, think), "--timeout", f"{timeout:.0f}s", "--output", record]
     for key, value in {"link": box.rate, "trace": boot.name, "think": think, "started_by": box.started_by, **(notes or {})}.items():
         words += ["--note", f"{key}={value}"]
-    touch_memory((vms or nodes) * (boot.cache.stat().st_size + MEMORY_OF_A_VM))
+    if not beside:
+        touch_memory((vms or nodes) * (boot.cache.stat().st_size + MEMORY_OF_A_VM))
     served = box.served_bytes()
     begin = time.time()
     with CpuMeter() as meter:
-        status = box.start_ranks(nodes, words, record.with_suffix(".log"), timeout + 400)
+        status = box.start_ranks(nodes, words, record.with_suffix(".log"), timeout + 400, started="waiting for " if beside else None)
     served = box.served_bytes() - served
     if status != 0:
         raise ExperimentError(f"vmilaunch ended with status {status}; see {record.with_suffix('.log')}")

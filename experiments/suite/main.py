@@ -8,7 +8,7 @@ import sys
 import time
 
 from . import density, distribution, many_images, one_image, quota, scale, traffic, working_set
-from .box import ExperimentError, VMIREPORT, check_machine, memory_kept
+from .box import ExperimentError, VMIREPORT, check_machine, memory_kept, say
 from .results import Results
 
 EXPERIMENTS = {"one-image": one_image, "many-images": many_images, "distribution": distribution, "working-set": working_set, "quota": quota,
@@ -58,6 +58,10 @@ def run(name, options):
     results = Results(name, folder, options.most_cpu, command="experiments/run " + shlex.join(sys.argv[1:]), dilation=options.dilation,
                       started_by=options.start_by)
     EXPERIMENTS[name].run(results, folder, options.full)
+    if results.failures:
+        say(f"once more, for what failed: {'; '.join(results.failures)}")
+        results.failures.clear()
+        EXPERIMENTS[name].run(results, folder, options.full)
     results.save()
     text = subprocess.run([VMIREPORT, results.path, "--csv", folder / f"{name}.csv", "--plot", folder / f"{name}.png"],
                           check=True, stdout=subprocess.PIPE, text=True).stdout

@@ -11,6 +11,7 @@ import functools
 from .box import Box, beside
 from .fleet import launch
 from .inputs import boot_of
+from .results import LONG_ARM_S
 
 
 @dataclasses.dataclass
@@ -42,27 +43,31 @@ def run(results, folder, full):
     results.attributes.update(trace=boot.name, trace_bytes=boot.read_bytes, think_s=boot.think_s, think_factor=plan.think,
                               recorded_cpu_share=boot.recorded_cpu, cache_bytes=boot.cache.stat().st_size, rate_mbit=plan.rate,
                               seek_ms=plan.disk[0], disk_mb_s=plan.disk[1], nodes=plan.nodes)
-    todo = [(images, arm, repeat) for repeat in range(plan.repeats) for images in plan.points for arm in ARMS
-            if not results.has(images=images, arm=arm, repeat=repeat)]
-    waiting = sorted((point for point in todo if point[1] != "held"), key=lambda point: -point[0])  # the longest first
-    beside(BESIDE, [functools.partial(in_a_box, results, folder, boot, plan, [point]) for point in waiting])
-    if held := [point for point in todo if point[1] == "held"]:
+
+    def todo(arms, repeat):
+        return [(images, arm, repeat) for images in sorted(plan.points, reverse=True) for arm in arms
+                if not results.has(images=images, arm=arm, repeat=repeat) and not results.once_is_enough(repeat, LONG_ARM_S, arm=arm)]
+
+    for repeat in range(plan.repeats):
+        waiting = todo(("plain", "storage memory"), repeat)  # the longest first
+        beside(BESIDE, [functools.partial(in_a_box, results, folder, boot, plan, [point], beside=True) for point in waiting])
+    if held := [point for repeat in range(plan.repeats) for point in todo(["held"], repeat)]:
         in_a_box(results, folder, boot, plan, held)
 
 
-def in_a_box(results, folder, boot, plan, points):
+def in_a_box(results, folder, boot, plan, points, **options):
     with Box(plan.nodes, f"{plan.rate}mbit", [boot.image], ["--in-memory", boot.cache]) as box:
         for images, arm, repeat in points:
             with results.going_on():
                 if arm == "held" and box.nodes_with_cache() < plan.nodes:
                     launch(box, boot, plan.nodes, ARMS[arm](box, boot), folder / "before.h5", 0)
-                measure(results, folder, box, boot, plan, images, arm, repeat)
+                measure(results, folder, box, boot, plan, images, arm, repeat, **options)
 
 
-def measure(results, folder, box, boot, plan, images, arm, repeat):
+def measure(results, folder, box, boot, plan, images, arm, repeat, **options):
     box.cluster("storage", "--disk", f"{plan.disk[0]}ms:{plan.disk[1]}MB", "--copies", images)
     record = folder / f"{arm.replace(' ', '-')}-{images}-{repeat}.h5"
-    row, share = launch(box, boot, plan.nodes, ARMS[arm](box, boot), record, plan.think, timeout=3600,
+    row, share = launch(box, boot, plan.nodes, ARMS[arm](box, boot), record, plan.think, timeout=3600, **options,
                         notes={"dilation": results.attributes["dilation"], "arm": arm, "images": images, "disk": f"{plan.disk[0]} ms, {plan.disk[1]} MB/s"})
     disk = box.disk()
     first = {"arm": arm, "images": images, "repeat": repeat, "last_ready_s": row["last_ready_s"], "disk_busy_s": disk["busy_s"],

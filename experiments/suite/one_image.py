@@ -13,7 +13,7 @@ import subprocess
 from .box import BIN, Box, beside, qemu
 from .fleet import launch
 from .inputs import Boot, boot_of
-from .results import Results
+from .results import LONG_ARM_S, Results
 
 
 @dataclasses.dataclass
@@ -29,11 +29,11 @@ QUICK = Plan("tiny", [1, 2, 4], [100], 0.5, 1)
 FULL = Plan("debian", [1, 2, 4, 16, 64], [50, 25, 500], 1.0, 3)
 SLOW_MBIT = 25  # two processors are not busy all the time that 64 nodes receive the cache over such links, as they are at 50
 FAST_MBIT = 500  # links from this rate on carry more to 64 nodes than two processors move
-LONG_S = 600  # an arm that takes longer runs once
-# These wait for the storage node's link nearly all the time, so several run beside each other, each in a cluster of its own. Five at a
-# time were too many: 16 nodes with copy-on-read took 300 s (two at a time, on another day: 191), and two launches failed at their start.
+# These wait for the storage node's link nearly all the time, so several run beside each other, each in a cluster of its own. They start one
+# after the other: when they all did at once, five at a time, some failed at their start and 16 nodes with copy-on-read took 300 s, not 191.
 LINK_BOUND = ("plain", "cold stock", "cold")
 BESIDE = 2
+BESIDE_FAST = 2
 
 # Options of each arm. "held" is measured right after "sent", with the caches that it left on the nodes.
 ARMS = {
@@ -56,10 +56,12 @@ def run(results, folder, full):
     results.attributes["arms_left_out"] = ", ".join(sorted(set(ARMS) - set(arms)))
     for rate in plan.rates:
         work = Work(results, folder, boot, plan, rate)
-        points = [(nodes, arm, repeat) for repeat in range(plan.repeats) for nodes in plan.points for arm in arms]
-        todo = [point for point in points if work.is_wanted(*point)]
-        beside(BESIDE, [functools.partial(work.alone, *point) for point in todo if point[1] in LINK_BOUND])
-        rest = [point for point in todo if point[1] not in LINK_BOUND]
+        at_once = BESIDE if rate < FAST_MBIT else BESIDE_FAST
+        for repeat in range(plan.repeats):
+            waiting = [(nodes, arm, repeat) for nodes in sorted(plan.points, reverse=True) for arm in arms if arm in LINK_BOUND]
+            beside(at_once, [functools.partial(work.alone, *point) for point in waiting if work.is_wanted(*point)])
+        points = [(nodes, arm, repeat) for repeat in range(plan.repeats) for nodes in plan.points for arm in arms if arm not in LINK_BOUND]
+        rest = [point for point in points if work.is_wanted(*point)]
         big = [point for point in rest if point[1] == "full" and point[0] > most_full_copies(boot)]
         work.in_turn([point for point in rest if point not in big])
         work.in_turn(big, node_storage=folder)
@@ -88,7 +90,7 @@ class Work:
             return False
         if self.rate == SLOW_MBIT and (arm != "sent" or nodes not in (2, 64)):
             return False
-        if repeat > 0 and self.expected_s(nodes, arm) > LONG_S:
+        if self.results.once_is_enough(repeat, LONG_ARM_S, rate_mbit=self.rate, arm=arm):
             return False
         return not self.results.has(rate_mbit=self.rate, nodes=nodes, arm=arm, repeat=repeat)
 
@@ -98,7 +100,7 @@ class Work:
     def alone(self, nodes, arm, repeat):
         """In a cluster of its own."""
         with self.results.going_on(), self.box(nodes) as box:
-            self.measure(box, nodes, arm, repeat)
+            self.measure(box, nodes, arm, repeat, beside=True)
 
     def in_turn(self, points, **options):
         if points:
@@ -109,7 +111,7 @@ class Work:
                     if options:  # room is what this is about
                         box.forget_caches()
 
-    def measure(self, box, nodes, arm, repeat):
+    def measure(self, box, nodes, arm, repeat, beside=False):
         options = ARMS[arm](self.boot)
         if arm != "held":
             box.forget_caches()
@@ -117,7 +119,7 @@ class Work:
             launch(box, self.boot, nodes, options, self.folder / "again.h5", 0)
         record = self.folder / f"{arm.replace(' ', '-')}-{self.rate}-{nodes}-{repeat}.h5"
         row, share = launch(box, self.boot, nodes, options, record, self.plan.think, timeout=120 + 3 * self.expected_s(nodes, arm),
-                            local=arm == "full", notes={"dilation": self.results.attributes["dilation"], "arm": arm})
+                            local=arm == "full", beside=beside, notes={"dilation": self.results.attributes["dilation"], "arm": arm})
         first = {"arm": arm, "rate_mbit": self.rate, "nodes": nodes, "repeat": repeat, "last_ready_s": row["last_ready_s"]}
         storage = "memory" if box.node_storage == pathlib.Path("/dev/shm") else "disk"
         self.results.add({**first, **row, "measured_mbit": box.measured_mbit, "node_storage": storage}, share)

@@ -16,7 +16,7 @@ from .one_image import accepts
 QUICK = ("tiny", 100, [0.5, 1.25], 0.2, 1)
 FULL = ("debian", 50, [0.25, 0.5, 0.75, 1.0, 1.25], 1.0, 3)
 ARMS = ("warm", "cold in memory", "cold on disk")
-BESIDE = 3  # boots that wait for links of their own nearly all the time
+BESIDE = 8  # boots that wait for links of their own nearly all the time
 
 
 def run(results, folder, full):

@@ -15,6 +15,7 @@ import numpy
 from .box import BIN, ExperimentError, qemu, say
 
 SHOWN = 5  # columns of a row, the first ones, that are told while an experiment runs
+LONG_ARM_S = 600  # an arm whose launches take longer than this in all runs once
 MOST_FAILURES = 3
 MOST_VOID = 2  # what was void that often is left so: some schemes need all processors whenever they run
 
@@ -35,6 +36,16 @@ class Results:
         """Was this measured already, and not void, or void so often that it will be again?"""
         rows = [row for row in self.rows if all(row[key] == value for key, value in point.items())]
         return any(not row["void"] for row in rows) or len(rows) >= MOST_VOID
+
+    def is_void(self, **point):
+        """Was all that was measured of this void?"""
+        rows = [row for row in self.rows if all(row[key] == value for key, value in point.items())]
+        return bool(rows) and all(row["void"] for row in rows)
+
+    def once_is_enough(self, repeat, longest_s, **arm):
+        """Is this a repetition of an arm whose launches of the first round took longer than that in all?"""
+        return repeat > 0 and sum(row["last_ready_s"] for row in self.rows
+                                  if row["repeat"] == 0 and not row["void"] and all(row[key] == value for key, value in arm.items())) > longest_s
 
     @contextlib.contextmanager
     def going_on(self):

@@ -37,7 +37,7 @@ def run(results, folder, full):
     measured, simulated = FULL if full else QUICK
     for nodes, rate, size in measured:
         point = {"nodes": nodes, "rate_mbit": rate, "size_bytes": size, "scheme": "automatic"}
-        measure(results, folder, point, 5 if full else 1, delays)
+        measure(results, folder, point, 3 if full else 1, delays)
         rows = [row for row in results.rows if row["kind"] == "measured" and not row["void"] and all(row[key] == value for key, value in point.items())]
         if rows and not results.has(kind="simulated box", **point):
             mbit = sorted(row["link_mbit"] for row in rows)[len(rows) // 2]
