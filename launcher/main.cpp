@@ -63,8 +63,8 @@ int launch_main(int argc, char** argv) {
   Supervisor supervisor = Supervisor::start({.log_threshold = log_threshold()});
   catch_signals();
   HeadStart ahead = start_ahead(options, supervisor, early_rank() <= 0);
-  log_identity("vmilaunch",
-               early_rank());  // where MPI_Init hangs, the rank that says nothing is the one to look at
+  // Where MPI_Init hangs, the rank that says nothing is the one to look at.
+  log_identity("vmilaunch", early_rank());
   Session session(&argc, &argv, Deadline::after(120s));
   // Where the starter says nothing beforehand, all believe to be the first.
   if (session.rank() == 0 && !ahead.first) ahead = start_ahead(options, supervisor, true);

@@ -164,7 +164,7 @@ class Box:
         """Runs the words on the first node; the exit status. The output goes to the file `log`.
 
         `started`: what they say once they only wait. Until then no others that say so start: processes that all nodes start need all
-        processors for seconds, and Open MPI gives up connections that take too long.
+        processors for seconds, and MPI has failed to start beside others that did.
         """
         command = [CLUSTER, "run", "--name", self.name, "--", *words]
         with contextlib.ExitStack() as alone, open(log, "wb") as out:

@@ -11,7 +11,6 @@ import functools
 from .box import Box, beside
 from .fleet import launch
 from .inputs import boot_of
-from .results import LONG_ARM_S
 
 
 @dataclasses.dataclass
@@ -46,7 +45,7 @@ def run(results, folder, full):
 
     def todo(arms, repeat):
         return [(images, arm, repeat) for images in sorted(plan.points, reverse=True) for arm in arms
-                if not results.has(images=images, arm=arm, repeat=repeat) and not results.once_is_enough(repeat, LONG_ARM_S, arm=arm)]
+                if not results.has(images=images, arm=arm, repeat=repeat) and not results.once_is_enough(repeat, arm=arm)]
 
     for repeat in range(plan.repeats):
         waiting = todo(("plain", "storage memory"), repeat)  # the longest first

@@ -32,20 +32,23 @@ class Results:
         self.rows = [json.loads(line) for line in self.journal.read_text().splitlines()] if self.journal.exists() else []
         self.attributes = {"experiment": name, "schema_version": 1, "most_cpu_share": most_cpu, **machine_facts(), **attributes}
 
+    def of(self, **point):
+        """The rows of a point."""
+        return [row for row in self.rows if all(row[key] == value for key, value in point.items())]
+
     def has(self, **point):
         """Was this measured already, and not void, or void so often that it will be again?"""
-        rows = [row for row in self.rows if all(row[key] == value for key, value in point.items())]
+        rows = self.of(**point)
         return any(not row["void"] for row in rows) or len(rows) >= MOST_VOID
 
     def is_void(self, **point):
         """Was all that was measured of this void?"""
-        rows = [row for row in self.rows if all(row[key] == value for key, value in point.items())]
+        rows = self.of(**point)
         return bool(rows) and all(row["void"] for row in rows)
 
-    def once_is_enough(self, repeat, longest_s, **arm):
-        """Is this a repetition of an arm whose launches of the first round took longer than that in all?"""
-        return repeat > 0 and sum(row["last_ready_s"] for row in self.rows
-                                  if row["repeat"] == 0 and not row["void"] and all(row[key] == value for key, value in arm.items())) > longest_s
+    def once_is_enough(self, repeat, **arm):
+        """Is this a repetition of an arm whose launches of the first round took longer than LONG_ARM_S in all?"""
+        return repeat > 0 and sum(row["last_ready_s"] for row in self.of(repeat=0, void=0, **arm)) > LONG_ARM_S
 
     @contextlib.contextmanager
     def going_on(self):
