@@ -16,6 +16,7 @@
 #include <unistd.h>
 
 using namespace vmi;
+using namespace std::chrono_literals;
 
 namespace {
 
@@ -113,7 +114,6 @@ TEST_CASE("a copy that was damaged or cut off is not held any more") {
 }
 
 TEST_CASE("what is used least recently is evicted until the rest fits the budget") {
-  using namespace std::chrono_literals;
   Node node;
   const std::string oldest = node.keep_old(3h);
   const std::string newest = node.keep_old(1h);
@@ -259,4 +259,41 @@ TEST_CASE("the default budget is a part of the file system") {
   const Bytes budget = NodePool::default_budget(temp_root());
   CHECK(budget > 0);
   CHECK(budget <= 4 * GiB);
+}
+
+TEST_CASE("a pool knows which cache was last used for an image, while it is there") {
+  Node node(GENERATE(as<std::string>(), "/tmp", "/dev/shm"));
+  const BootedImage image{"nbd://server/a", "qcow2", 3 * GiB};
+  std::string older;
+  {
+    NodePool pool(node.dir, 1 * GiB);
+    older = node.keep(pool);
+    pool.note_image(older, image);
+    CHECK(pool.last_used_for(image.url)->cache == older);
+    CHECK(pool.last_used_for(image.url)->image == image);
+    CHECK_FALSE(pool.last_used_for("nbd://server/b"));
+  }
+  fs::last_write_time(NodePool(node.dir, 1 * GiB).path_of(older).string() + ".used",
+                      fs::file_time_type::clock::now() - 1min);
+  NodePool pool(node.dir, 1 * GiB);
+  const std::string newer = node.keep(pool);
+  CHECK(pool.last_used_for(image.url)->cache == older);
+  pool.note_image(newer, {image.url, "raw", 4 * GiB});
+  CHECK(pool.last_used_for(image.url)->cache == newer);
+  CHECK(pool.last_used_for(image.url)->image.format == "raw");
+  fs::remove(pool.path_of(newer));
+  CHECK(pool.last_used_for(image.url)->cache == older);
+  // What is noted survives another use, and goes where nobody can read it.
+  CHECK(pool.holds(older, Node::kSize));
+  CHECK(pool.last_used_for(image.url)->image == image);
+  write_text_atomically(pool.path_of(older).string() + ".used", "1 x 2 3\n{\"url\":");
+  CHECK_FALSE(pool.last_used_for(image.url));
+}
+
+TEST_CASE("an image is noted of caches that this launch uses alone") {
+  Node node;
+  const std::string digest = node.keep_old(1min);
+  NodePool pool(node.dir, 1 * GiB);
+  pool.note_image(digest, {"a", "raw", 1});
+  CHECK_FALSE(pool.last_used_for("a"));
 }
