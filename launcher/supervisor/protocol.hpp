@@ -152,6 +152,16 @@ struct Prepare {
   std::vector<VmSpec> vms;
 };
 
+/// Starts VMs, paused, that a Prepare to come is likely to ask for: while MPI starts, say. Replies at once,
+/// and sends no event. A Prepare that asks for one exactly so gets it; otherwise it ends, at ResumeAll at the
+/// latest. One that cannot be started is left to Prepare, which says why.
+struct PrepareAhead {
+  static constexpr const char* kType = "prepare_ahead";
+  Backend backend = Backend::automatic;
+  std::string node_dir;
+  std::vector<VmSpec> vms;
+};
+
 /// Resumes every prepared VM at once. VmRunning for each, later VmReady or VmFailed. The reply comes when all
 /// were resumed.
 struct ResumeAll {
@@ -201,7 +211,7 @@ struct Shutdown {
 
 using SupervisorRequest = std::variant<InspectImage, ProbeEnvironment, FindCache, VerifyCache, OpenColdCache,
                                        UseCpus, OpenNodeFolder, KeepRecord, Describe, Warm, Prepare,
-                                       ResumeAll, RunCommand, SignalCommand, StopAll, Shutdown>;
+                                       PrepareAhead, ResumeAll, RunCommand, SignalCommand, StopAll, Shutdown>;
 
 struct RequestMessage {
   std::uint64_t id = 0;

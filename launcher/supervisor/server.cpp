@@ -18,6 +18,7 @@ using namespace std::chrono_literals;
 
 constexpr int kCreators = 8;  // more at once only makes them slower: docs/adr/0002
 constexpr int kBackground = 4;
+constexpr auto kEarlyCreate = 60s;
 constexpr auto kReapDelay = 5ms;  // one look through /proc for many deaths
 // Together they stay below the 10 s within which an interrupted launch must be gone.
 constexpr auto kVmsEnd = 3s;
@@ -36,6 +37,7 @@ Server::Server(Channel rank, RuntimeDir runtime, Variables original)
       command_(loop_, std::move(original)),
       creators_(kCreators),
       background_(kBackground),
+      early_(creators_),
       vms_({.loop = loop_,
             .pool = creators_,
             .reaper = reaper_,
@@ -166,7 +168,9 @@ Environment Server::probe(const ProbeEnvironment& request) {
 }
 
 void Server::on(std::uint64_t id, const UseCpus& request) {
+  if (request.cpus != cpus_) early_.end_all();  // they run on others
   use_cpus(parse_cpu_list(request.cpus));
+  cpus_ = request.cpus;
   reply(id);
 }
 
@@ -215,18 +219,68 @@ void Server::on(std::uint64_t id, const Warm& request) {
 }
 
 void Server::on(std::uint64_t id, const Prepare& request) {
+  prepares_ = true;
   const VmFolders where = folders(request.node_dir);
   for (const VmSpec& spec : request.vms)
     runtime_.note_emulator(facts_.qemu(guest_from_json(spec.guest).qemu).path);
   const auto make = [this, where, backend = request.backend](const VmSpec& spec) {
     VmPlan plan = plan_vm(spec, where, facts_);
-    make_files(spec, plan);
-    return VmSet::Made{plan, hypervisors_.get(backend)};
+    std::shared_ptr<Hypervisor> hypervisor = hypervisors_.get(backend);
+    const auto find = [this, spec, plan, hypervisor](Deadline deadline) {
+      std::shared_ptr<EarlyVm> early = early_.take(spec.index, plan, *hypervisor, deadline);
+      if (!early) make_files(spec, plan);
+      return early;
+    };
+    return VmSet::Made{plan, hypervisor, find};
   };
   vms_.prepare(request, make, [this, id] { reply(id); });
 }
 
+void Server::on(std::uint64_t id, const PrepareAhead& request) {
+  reply(id);
+  background_.submit([this, request] {
+    try {
+      // Looked at here, so that the loop does not wait for it.
+      for (const VmSpec& spec : request.vms) facts_.qemu(guest_from_json(spec.guest).qemu);
+    } catch (const std::exception& error) {
+      return log_debug(std::string("no VM is created ahead: ") + error.what());
+    }
+    loop_.post([this, request] {
+      try {
+        prepare_ahead(request);
+      } catch (const std::exception& error) {
+        log_debug(std::string("not all VMs are created ahead: ") + error.what());
+      }
+    });
+  });
+}
+
+void Server::prepare_ahead(const PrepareAhead& request) {
+  if (ending_ || prepares_) return;
+  const VmFolders where = folders(request.node_dir);
+  for (const VmSpec& spec : request.vms) {
+    runtime_.note_emulator(facts_.qemu(guest_from_json(spec.guest).qemu).path);
+    early_.create(spec.index, [this, where, spec, backend = request.backend] {
+      auto vm = std::make_shared<EarlyVm>();
+      vm->t_prepare = monotonic_ns();
+      vm->plan = plan_vm(spec, where, facts_);
+      vm->hypervisor = hypervisors_.get(backend);
+      try {
+        make_files(spec, vm->plan);
+        vm->domain = vm->hypervisor->create_paused(vm->plan, Deadline::after(kEarlyCreate));
+      } catch (const std::exception&) {
+        remove_files(vm->plan);
+        throw;
+      }
+      vm->t_spawn = monotonic_ns();
+      vm->pidfd = open_pidfd(vm->domain->pid());
+      return vm;
+    });
+  }
+}
+
 void Server::on(std::uint64_t id, const ResumeAll& request) {
+  early_.end_all();
   vms_.resume_all(std::chrono::milliseconds(request.ready_timeout_ms), [this, id] { reply(id); });
 }
 
@@ -241,6 +295,7 @@ void Server::on(std::uint64_t id, const SignalCommand& request) {
 }
 
 void Server::on(std::uint64_t id, const StopAll&) {
+  early_.end_all();
   vms_.stop_all(true, [this, id] { reply(id); });
 }
 
@@ -272,6 +327,7 @@ bool Server::end_everything() {
   ending_ = true;
   log_sink({});  // the rank reads no more
   command_.signal(SIGTERM);
+  early_.end_all();
   vms_.stop_all(false, [] {});
   const auto vms_gone = [this] { return vms_.all_ended(); };
   if (!loop_.run_until(vms_gone, Deadline::after(kVmsEnd)))

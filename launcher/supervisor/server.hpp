@@ -4,6 +4,7 @@
 #include "launcher/supervisor/channel.hpp"
 #include "launcher/supervisor/children.hpp"
 #include "launcher/supervisor/command_child.hpp"
+#include "launcher/supervisor/early_vms.hpp"
 #include "launcher/supervisor/event_loop.hpp"
 #include "launcher/supervisor/hypervisors.hpp"
 #include "launcher/supervisor/image_requests.hpp"
@@ -57,6 +58,7 @@ class Server {
   void on(std::uint64_t id, const Describe& request);
   void on(std::uint64_t id, const Warm& request);
   void on(std::uint64_t id, const Prepare& request);
+  void on(std::uint64_t id, const PrepareAhead& request);
   void on(std::uint64_t id, const ResumeAll& request);
   void on(std::uint64_t id, const RunCommand& request);
   void on(std::uint64_t id, const SignalCommand& request);
@@ -73,6 +75,7 @@ class Server {
   Environment probe(const ProbeEnvironment& request);
   const fs::path& node_folder(const std::string& node_dir);
   VmFolders folders(const std::string& node_dir);
+  void prepare_ahead(const PrepareAhead& request);
   bool end_everything();
 
   Channel rank_;
@@ -89,6 +92,9 @@ class Server {
   std::map<std::string, std::shared_future<ImageInfo>> looks_;  ///< at images, by URL, until one is used
   WorkerPool creators_;    ///< calls to the hypervisor: the most creates in flight
   WorkerPool background_;  ///< everything else that blocks
+  EarlyVms early_;
+  bool prepares_ = false;  ///< a Prepare has come: nothing more is created ahead
+  std::string cpus_;       ///< of UseCpus
   VmSet vms_;
   std::atomic<bool> ending_ = false;
 };

@@ -12,6 +12,7 @@
 // kept, or by itself; all are seen at its pidfd, and only there VmStopped is sent.
 
 #include "launcher/supervisor/children.hpp"
+#include "launcher/supervisor/early_vms.hpp"
 #include "launcher/supervisor/event_loop.hpp"
 #include "launcher/supervisor/file_watch.hpp"
 #include "launcher/supervisor/hypervisor.hpp"
@@ -43,10 +44,12 @@ class VmSet {
   };
   explicit VmSet(Surroundings surroundings);
 
-  /// Plans one VM and makes its files; that blocks too, so it is done in the pool.
+  /// Plans one VM; that blocks too, so it is done in the pool.
   struct Made {
     VmPlan plan;
     std::shared_ptr<Hypervisor> hypervisor;
+    /// Finds the VM where it has been created ahead, or makes the files for it; none: they are there.
+    std::function<std::shared_ptr<EarlyVm>(Deadline)> find_or_make_files;
   };
   using Maker = std::function<Made(const VmSpec&)>;
 

@@ -1,0 +1,54 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include "cachegen/support/deadline.hpp"
+#include "cachegen/support/fd.hpp"
+#include "launcher/supervisor/hypervisor.hpp"
+#include "launcher/supervisor/worker_pool.hpp"
+
+#include <cstdint>
+#include <functional>
+#include <future>
+#include <map>
+#include <memory>
+#include <mutex>
+
+namespace vmi::supervisor {
+
+/// A VM that was created, paused, before its launch said that it wants it.
+struct EarlyVm {
+  VmPlan plan;
+  std::shared_ptr<Hypervisor> hypervisor;
+  std::shared_ptr<Domain> domain;
+  Fd pidfd;
+  std::int64_t t_prepare = 0;  ///< CLOCK_MONOTONIC, ns, as VmPrepared has them
+  std::int64_t t_spawn = 0;
+};
+
+/// The VMs of PrepareAhead until a Prepare takes them. Any thread.
+class EarlyVms {
+ public:
+  using Create = std::function<std::shared_ptr<EarlyVm>()>;
+
+  explicit EarlyVms(WorkerPool& pool) : pool_(pool) {}
+
+  /// Has the pool create VM `index`. One whose creation throws is not there to be taken.
+  void create(int index, Create create);
+
+  /// VM `index`, if `hypervisor` created it exactly as planned; waits for one that is being created. Any
+  /// other of that index is ended first. Nothing: it has to be created.
+  std::shared_ptr<EarlyVm> take(int index, const VmPlan& plan, const Hypervisor& hypervisor,
+                                Deadline deadline);
+
+  /// Has the pool end those that nobody took.
+  void end_all();
+
+ private:
+  using Coming = std::shared_future<std::shared_ptr<EarlyVm>>;
+
+  WorkerPool& pool_;
+  std::mutex mutex_;
+  std::map<int, Coming> vms_;  ///< guarded by mutex_
+};
+
+}  // namespace vmi::supervisor
