@@ -119,4 +119,12 @@ std::vector<CpuSet> spread_over_numa(int vms, int cpus_per_vm, const CpuSet& all
   return result;
 }
 
+std::vector<std::string> cpu_lists(int vms, int cpus_per_vm, const CpuSet& allowed, const CpuSet& online,
+                                   const std::vector<CpuSet>& numa) {
+  std::vector<std::string> lists;
+  for (const CpuSet& cpus : spread_over_numa(vms, cpus_per_vm, allowed, numa))
+    lists.push_back(cpus == online ? "" : to_cpu_list(cpus));
+  return lists;
+}
+
 }  // namespace vmi

@@ -36,4 +36,8 @@ std::vector<CpuSet> numa_cpus(const fs::path& root);
 std::vector<CpuSet> spread_over_numa(int vms, int cpus_per_vm, const CpuSet& allowed,
                                      const std::vector<CpuSet>& numa);
 
+/// The same as VmSpec has it: lists, "0-3,8", and an empty one for all that are `online`.
+std::vector<std::string> cpu_lists(int vms, int cpus_per_vm, const CpuSet& allowed, const CpuSet& online,
+                                   const std::vector<CpuSet>& numa);
+
 }  // namespace vmi

@@ -1,7 +1,21 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "launcher/head_start.hpp"
 
+#include "cachegen/support/log.hpp"
+#include "launcher/expected_vms.hpp"
+#include "launcher/mpi/agree.hpp"
+
 namespace vmi {
+
+std::optional<Allocation> create_ahead(const LaunchOptions& options, Supervisor& supervisor) {
+  std::optional<ExpectedVms> expected;
+  const std::optional<Error> failure = attempt([&] { expected = expect_vms(options, HostView::real()); });
+  if (failure) log_debug(std::string("no VM is created ahead: ") + failure->what());
+  if (!expected || expected->request.vms.empty()) return std::nullopt;
+  if (!expected->cpus.empty()) supervisor.send(UseCpus{expected->cpus});
+  supervisor.send(std::move(expected->request));
+  return expected->allocation;
+}
 
 HeadStart start_ahead(const LaunchOptions& options, Supervisor& supervisor, bool first) {
   const GuestSpec& guest = options.guest;

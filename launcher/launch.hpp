@@ -114,7 +114,7 @@ class Launch {
   std::unique_ptr<Desk> desk_;       ///< rank 0 only
   std::vector<PlacedVm> placed_;
   std::vector<ImagePlan> images_;
-  std::map<int, std::string> vm_cpus_;  ///< of this node's VMs, by index; those that are missing run anywhere
+  std::map<int, std::string> vm_cpus_;  ///< of this node's VMs, by index; empty lists, and none, mean any
   std::vector<NodeFit> fits_;           ///< of every node, on rank 0; empty where nobody asked: all fits
   struct {
     std::string memory, space, cpus;

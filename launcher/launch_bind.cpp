@@ -30,11 +30,9 @@ void Launch::bind_to_job() {
   for (const PlacedVm& vm : placed_) {
     if (layout.node_of_rank[static_cast<std::size_t>(vm.rank)] == layout.node) here.push_back(&vm);
   }
-  const std::vector<CpuSet> cpus =
-      spread_over_numa(static_cast<int>(here.size()), options_.guest.cpus, allowed, numa_cpus(host.root));
-  for (std::size_t i = 0; i < here.size(); ++i) {
-    if (cpus[i] != ranks.front().online) vm_cpus_[here[i]->index] = to_cpu_list(cpus[i]);
-  }
+  const std::vector<std::string> lists = cpu_lists(static_cast<int>(here.size()), options_.guest.cpus,
+                                                   allowed, ranks.front().online, numa_cpus(host.root));
+  for (std::size_t i = 0; i < here.size(); ++i) vm_cpus_[here[i]->index] = lists[i];
 }
 
 }  // namespace vmi

@@ -6,6 +6,7 @@
 #include "launcher/mpi/collective.hpp"
 #include "launcher/mpi/distribute.hpp"
 #include "launcher/mpi/nodes.hpp"
+#include "launcher/vm_spec.hpp"
 
 #include <algorithm>
 #include <cmath>
@@ -35,32 +36,9 @@ Bytes Launch::bytes_of(const std::deque<Delivery>& deliveries) {
 }
 
 VmSpec Launch::spec_of(const PlacedVm& vm) const {
-  const ImagePlan& image = images_[static_cast<std::size_t>(vm.image)];
-  VmSpec spec;
-  spec.index = vm.index;
-  spec.name = vm.name;
-  spec.virtual_bytes = image.virtual_bytes;
-  spec.image_url = image.url;
-  spec.image_format = image.format;
-  if (options_.cache == CacheMode::full) {
-    spec.image_url = image.local.string();
-    spec.whole_copy = true;
-  } else if (image.filler == -1 || image.filler == vm.index) {
-    spec.cache = image.local.string();
-  }
-  spec.cache_writable = image.filler == vm.index;
-  spec.quota = options_.quota;
-  spec.driver = to_text(driver_);
-  spec.aio = to_text(options_.aio);
-  spec.guest = to_json(guest_);
-  spec.ready = options_.ready.to_text();
-  spec.net = options_.net;
-  spec.hostname = vm.name;
-  spec.kernel_args = options_.guest.kernel.empty() ? options_.guest.append : "";
-  spec.ssh_key = options_.ssh_key;
-  spec.user_data = options_.user_data.string();
-  if (const auto cpus = vm_cpus_.find(vm.index); cpus != vm_cpus_.end()) spec.cpus = cpus->second;
-  return spec;
+  const auto cpus = vm_cpus_.find(vm.index);
+  return vm_spec(options_, images_[static_cast<std::size_t>(vm.image)], vm, guest_, driver_,
+                 cpus == vm_cpus_.end() ? "" : cpus->second);
 }
 
 int Launch::first_vm_here(const ImagePlan& image) const {
@@ -129,6 +107,8 @@ void Launch::say_not_kept(const std::string& cache) const {
 void Launch::note_caches() {
   if (!node_pool_ || options_.placement == Placement::shared || options_.cache == CacheMode::none) return;
   const std::optional<Error> failure = attempt([&] {
+    for (const ImagePlan& image : images_)
+      node_pool_->note_image(image.digest, {image.url, image.format, image.virtual_bytes});
     const Registry registry(options_.cache_dir);
     for (const ImagePlan& image : images_) note_cache(registry, image);
     registry.correct(rank_.layout().node_key, options_.node_dir,

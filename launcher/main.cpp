@@ -62,12 +62,14 @@ int launch_main(int argc, char** argv) {
   // The supervisor is started before MPI is: nothing may fork inside an MPI process.
   Supervisor supervisor = Supervisor::start({.log_threshold = log_threshold()});
   catch_signals();
+  const std::optional<Allocation> allocation = create_ahead(options, supervisor);
   HeadStart ahead = start_ahead(options, supervisor, early_rank() <= 0);
   // Where MPI_Init hangs, the rank that says nothing is the one to look at.
   log_identity("vmilaunch", early_rank());
   Session session(&argc, &argv, Deadline::after(120s));
   // Where the starter says nothing beforehand, all believe to be the first.
   if (session.rank() == 0 && !ahead.first) ahead = start_ahead(options, supervisor, true);
+  ahead.allocation = allocation;
   log_identity("vmilaunch", session.ranks() > 1 ? session.rank() : -1);
 
   int status = 0;

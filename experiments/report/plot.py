@@ -86,7 +86,7 @@ def draw(records):
         draw_ready(ready, records, i, names)
         for axes_of_run in (phases, vms, ready):
             draw_bands(axes_of_run, record)
-        ready.set_xlim(0, end)
+        ready.set_xlim(min(shown_begin(each) for each in records), end)
         ready.set_ylim(0, 1.12 * max(most_vms, 1))
         ready.set_xlabel("time since the launch's start [s]")
     share = LEGEND_INCHES / figure.get_figheight()
@@ -100,6 +100,12 @@ def title(record, name):
     facts = [f"cache: {a.get('cache_mode') or '?'}", counted(len(record.vms), "VM"), counted(len(record.nodes), "node"),
              a.get("accel")]
     return f"{name}\n" + ", ".join(fact for fact in facts if fact) + ("" if record.complete else "  (INCOMPLETE)")
+
+
+def shown_begin(record):
+    """VMs that were created while MPI started have times before the launch's zero."""
+    begin = record.vms.t_prepare.min()
+    return 1.04 * begin if begin < 0 else 0
 
 
 def shown_end(record):
