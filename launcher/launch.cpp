@@ -49,15 +49,12 @@ int Launch::run() {
 void Launch::go() {
   plan();
   bind_to_job();
-  if (options_.dry_run) {
-    look_whether_it_fits();
-    print_dry_run();
-  }
+  look_whether_it_fits();
+  if (options_.dry_run) print_dry_run();
   demand_room();
   demand_cpus();
   if (options_.dry_run) return;
   find_caches();
-  demand_room();  // now with the caches
   {
     std::deque<Delivery> deliveries;
     distribute_and_prepare(deliveries);

@@ -39,13 +39,17 @@ class Launch {
   void go();
   void plan();
   void take_environment(std::uint64_t request);
+  /// What fails is kept for the next agreement.
   void look_around(const std::string& accel);
   void tell_desk_the_plan();
-  /// Throws Error(environment) when some node has too little memory or room in --node-dir, or too few CPUs,
-  /// as far as --overcommit does not allow it.
-  void demand_room();
-  void demand_cpus() const;
+  /// Ends with all ranks agreed on what look_around() has found, too.
   void look_whether_it_fits();
+  /// Throws AgreedError(environment) when some node was found to have too little memory or room in
+  /// --node-dir, or too few CPUs, as far as --overcommit does not allow it.
+  void demand_room() const;
+  void demand_cpus() const;
+  NodeFit fit_here() const;
+  void collect_fits(const NodeFit& mine);
   NodeLoad load_of_this_node() const;
   Bytes cache_to_come(const ImagePlan& image) const;
   /// Which CPUs this node's VMs run on, and its ranks' supervisors with them.
@@ -80,7 +84,9 @@ class Launch {
   /// this rank, which all ranks have to agree on.
   std::optional<Error> deliver(std::deque<Delivery>& deliveries);
   static Bytes bytes_of(const std::deque<Delivery>& deliveries);
-  void offer(Delivery& delivery, const Waiter& waiter);
+  /// Sees whether the caches fit, and has them offered. Returns whether any node wants their data.
+  bool offer_all(std::deque<Delivery>& deliveries, const Waiter& waiter);
+  void offer(Delivery& delivery, bool refused, const Waiter& waiter);
   void transfer(Delivery& delivery, const Waiter& waiter);
   void note_arrival(const ImagePlan& image, const DistributeResult& result);
   void tell_node(Delivery& delivery, std::string path, const Waiter& waiter);
@@ -118,7 +124,8 @@ class Launch {
   std::vector<NodeFit> fits_;           ///< of every node, on rank 0; empty where nobody asked: all fits
   struct {
     std::string memory, space, cpus;
-  } misfits_;  ///< what of these does not fit, of some nodes; empty: nothing
+  } misfits_;                            ///< what of these does not fit, of some nodes; empty: nothing
+  std::optional<Error> looked_failure_;  ///< of look_around(), until all ranks have agreed
   Environment environment_;
   Driver driver_ = Driver::qcow2;
   GuestSpec guest_;  ///< options_.guest with the accelerator that all ranks use

@@ -190,7 +190,7 @@ void Launch::tell_node(Delivery& delivery, std::string path, const Waiter& waite
 }
 
 /// On leaders: rank 0 offers the payload, and nodes that boot it without holding it make room.
-void Launch::offer(Delivery& delivery, const Waiter& waiter) {
+void Launch::offer(Delivery& delivery, bool refused, const Waiter& waiter) {
   ImagePlan& image = delivery.image;
   DistributeHooks hooks;
   hooks.held = [this](const Payload& payload) -> std::optional<fs::path> {
@@ -198,8 +198,8 @@ void Launch::offer(Delivery& delivery, const Waiter& waiter) {
     node_pool_->make_room(payload.bytes_to_write());
     return std::nullopt;
   };
-  hooks.target = [this, &delivery](const Payload& payload) {
-    return boots_here(delivery.image) ? node_folder_ / (payload.digest + ".part") : fs::path();
+  hooks.target = [this, &delivery, refused](const Payload& payload) {
+    return boots_here(delivery.image) && !refused ? node_folder_ / (payload.digest + ".part") : fs::path();
   };
   hooks.on_metadata_ready = [this, &delivery, waiter] {
     if (!boots_here(delivery.image)) return;  // rank 0's node, which only sends it
@@ -223,7 +223,8 @@ void Launch::offer(Delivery& delivery, const Waiter& waiter) {
                         image.payload};
   }
   const Comm& comm = delivery.comm ? delivery.comm : rank_.layout().leaders;
-  delivery.distribution.emplace(comm, std::move(outgoing), std::move(hooks), DistributeOptions{}, waiter);
+  delivery.distribution.emplace(comm, std::move(outgoing), std::move(hooks),
+                                DistributeOptions{.expected_bytes = image.payload_bytes}, waiter);
 }
 
 /// On all ranks: the leader gets the payload; the node's other ranks wait for the name of the file that
@@ -259,9 +260,38 @@ void Launch::note_arrival(const ImagePlan& image, const DistributeResult& result
   add_to_cache_row(row);
 }
 
+bool Launch::offer_all(std::deque<Delivery>& deliveries, const Waiter& waiter) {
+  constexpr std::uint32_t kDoesNotFit = 1;
+  constexpr std::uint32_t kWanted = 2;
+  NodeFit fit;
+  std::uint32_t flags = 0;
+  std::optional<Error> failure = attempt([&] { fit = fit_here(); });
+  if (!fit.fits()) flags |= kDoesNotFit;
+  // All ranks are going to refuse then: nothing makes way for what does not come.
+  const bool refused =
+      (!fit.memory_problem.empty() || !fit.space_problem.empty()) && options_.overcommit != Overcommit::all;
+  for (Delivery& delivery : deliveries) {
+    if (!rank_.layout().leader) continue;
+    std::optional<Error> here = attempt([&] {
+      if (deliveries.size() > 1)
+        delivery.comm = duplicate(rank_.layout().leaders, waiter, "all nodes to begin a distribution");
+      offer(delivery, refused, waiter);
+      if (delivery.distribution->wants_data()) flags |= kWanted;
+    });
+    if (!failure) failure = std::move(here);
+  }
+  flags = agree_on(rank_.world(), failure, flags, waiter, "offering the caches");
+  if ((flags & kDoesNotFit) != 0) {
+    collect_fits(fit);
+    demand_room();
+  }
+  return (flags & kWanted) != 0;
+}
+
 std::optional<Error> Launch::deliver(std::deque<Delivery>& deliveries) {
   if (deliveries.empty()) return std::nullopt;
   const Waiter waiter = rank_.waiter(patience_for(bytes_of(deliveries)));
+  const bool wanted = offer_all(deliveries, waiter);
   const bool leader = rank_.layout().leader;
   std::optional<Error> failure;
   // A rank on which one fails goes on with the next, in which others count on it.
@@ -270,14 +300,8 @@ std::optional<Error> Launch::deliver(std::deque<Delivery>& deliveries) {
     if (!failure) failure = std::move(here);
   };
   for (Delivery& delivery : deliveries) {
-    if (!leader) continue;
-    try_it([&] {
-      if (deliveries.size() > 1)
-        delivery.comm = duplicate(rank_.layout().leaders, waiter, "all nodes to begin a distribution");
-      offer(delivery, waiter);
-    });
+    if (leader && wanted) try_it([&] { delivery.distribution->find_places(waiter); });
   }
-  agree(rank_.world(), failure, waiter, "offering the caches");
 
   // One after the other, since all leave by rank 0's link: it goes on to the next while the last still
   // travels.

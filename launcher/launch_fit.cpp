@@ -58,13 +58,13 @@ NodeLoad Launch::load_of_this_node() const {
   return load;
 }
 
-/// Where all fits, which is a matter of one small message, nobody asks for the numbers.
-void Launch::look_whether_it_fits() {
-  NodeFit mine;
-  const std::optional<Error> failure = attempt([&] { mine = fit_of(load_of_this_node(), guest_); });
-  const bool asked = options_.dry_run || !mine.fits();
-  misfits_ = {};
-  if (!agree_on(rank_.world(), failure, asked, rank_.waiter(kSmallStep), "looking at the allocation")) return;
+/// What this rank finds; where all ranks find that all fits, nobody asks for the numbers.
+NodeFit Launch::fit_here() const {
+  return fit_of(load_of_this_node(), guest_);
+}
+
+/// Collects what all nodes find. Called by all ranks, when any of them has found that something does not fit.
+void Launch::collect_fits(const NodeFit& mine) {
   const std::vector<std::string> all = gather(rank_.world(), nlohmann::json(mine).dump(), 0,
                                               rank_.waiter(kSmallStep), "the nodes' allocations");
   std::string told;
@@ -84,8 +84,17 @@ void Launch::look_whether_it_fits() {
   misfits_ = {parts.at(0), parts.at(1), parts.at(2)};
 }
 
-void Launch::demand_room() {
-  look_whether_it_fits();
+void Launch::look_whether_it_fits() {
+  NodeFit mine;
+  std::optional<Error> failure = looked_failure_;
+  const char* const stage = failure ? "looking at the environment" : "looking at the allocation";
+  if (!failure) failure = attempt([&] { mine = fit_here(); });
+  const bool asked = options_.dry_run || !mine.fits();
+  if (agree_on(rank_.world(), failure, asked ? 1 : 0, rank_.waiter(kSmallStep), stage) != 0)
+    collect_fits(mine);
+}
+
+void Launch::demand_room() const {
   for (const std::string& text : {misfits_.memory, misfits_.space}) {
     if (text.empty()) continue;
     if (options_.overcommit != Overcommit::all)

@@ -111,7 +111,7 @@ void Launch::look_around(const std::string& accel) {
   guest_ = options_.guest;
   guest_.accel = parse_accel(accel);
 
-  const std::optional<Error> failure = attempt([&] {
+  looked_failure_ = attempt([&] {
     if (!rank_.first()) take_environment(ahead_.environment);
     if (accel != environment_.accel) {
       take_environment(rank_.ask(ProbeEnvironment{.qemu = options_.guest.qemu,
@@ -135,7 +135,6 @@ void Launch::look_around(const std::string& accel) {
             .result.at("folder")
             .get<std::string>();
   });
-  agree(rank_.world(), failure, rank_.waiter(kSmallStep), "looking at the environment");
 }
 
 void Launch::print_dry_run() {

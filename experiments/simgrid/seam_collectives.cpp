@@ -66,6 +66,7 @@ void reduce(const Group& group, std::int64_t& value, MPI_Op operation) {
     receive(group, &other, sizeof other, group.rank + bit);
     value = operation == MPI_MIN   ? std::min(value, other)
             : operation == MPI_MAX ? std::max(value, other)
+            : operation == MPI_BOR ? value | other
                                    : value + other;
   }
 }

@@ -107,16 +107,12 @@ void Stages::plan() {
   exchange_in_ring(world_, std::string(kAddressBytes, 'a'), waiter(), "addresses");
   std::string told(kPlanBytes, 'p');
   tell(world_, std::nullopt, told, waiter(), "planning");
-  agreed("looking at the environment");
   const ClockOffset offset = measure_clock(layout_, waiter());
   gather(world_, std::to_string(offset.offset_ns), 0, waiter(), "the clocks' offsets");
   post("node");
-  agreed("binding to the job's CPUs");
   agreed("looking at the allocation");  // everything fits
-  agreed("finding the boot cache");
   told = first_ ? std::string(kPlanBytes, 'c') : "";
-  broadcast(world_, told, 0, waiter(), "where the caches are");
-  agreed("looking at the allocation");
+  tell(world_, std::nullopt, told, waiter(), "finding the boot cache");
 }
 
 void Stages::offer() {
@@ -132,6 +128,7 @@ void Stages::offer() {
                           waiter());
   });
   agreed("offering the cache", failure);
+  distribution_->find_places(waiter());
 }
 
 void Stages::distribute() {

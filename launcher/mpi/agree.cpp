@@ -37,16 +37,15 @@ AgreedError error_of(const std::string& text) {
 
 }  // namespace
 
-bool agree_on(const Comm& comm, const std::optional<Error>& mine, bool flag, const Waiter& waiter,
-              std::string_view stage) {
+std::uint32_t agree_on(const Comm& comm, const std::optional<Error>& mine, std::uint32_t flags,
+                       const Waiter& waiter, std::string_view stage) {
   const std::string what = "all ranks to finish: " + std::string(stage);
-  const int rank = comm.rank();
-  const int ranks = comm.size();
-  const int raised = ranks;
-  const int well = ranks + 1;
-  const auto first = static_cast<int>(all_min(comm, mine ? rank : flag ? raised : well, waiter, what));
-  if (first >= ranks) return first == raised;
+  constexpr std::int64_t kSomeFailed = std::int64_t{1} << 32;
+  const std::int64_t all = all_bits(comm, flags | (mine ? kSomeFailed : 0), waiter, what);
+  if ((all & kSomeFailed) == 0) return static_cast<std::uint32_t>(all);
 
+  const int rank = comm.rank();
+  const auto first = static_cast<int>(all_min(comm, mine ? rank : comm.size(), waiter, what));
   std::string text;
   if (rank == first) text = failure_text(comm, *mine, stage);
   broadcast(comm, text, first, waiter, what);
@@ -54,7 +53,7 @@ bool agree_on(const Comm& comm, const std::optional<Error>& mine, bool flag, con
 }
 
 void agree(const Comm& comm, const std::optional<Error>& mine, const Waiter& waiter, std::string_view stage) {
-  agree_on(comm, mine, false, waiter, stage);
+  agree_on(comm, mine, 0, waiter, stage);
 }
 
 void tell(const Comm& comm, const std::optional<Error>& mine, std::string& text, const Waiter& waiter,

@@ -3,6 +3,7 @@
 
 #include "launcher/mpi/wait.hpp"
 
+#include <cstdint>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -20,9 +21,10 @@ class AgreedError : public Error {
 /// there is only one), else all return. Every rank of `comm` calls it. One small allreduce when all is well.
 void agree(const Comm& comm, const std::optional<Error>& mine, const Waiter& waiter, std::string_view stage);
 
-/// The same for a stage in which each rank may raise a flag, too; whether any did. One small allreduce.
-bool agree_on(const Comm& comm, const std::optional<Error>& mine, bool flag, const Waiter& waiter,
-              std::string_view stage);
+/// The same for a stage in which each rank may raise flags, too, bits of one number: returns those that any
+/// raised. One small allreduce.
+std::uint32_t agree_on(const Comm& comm, const std::optional<Error>& mine, std::uint32_t flags,
+                       const Waiter& waiter, std::string_view stage);
 
 /// Tells all ranks what rank 0 says, or its failure: then every rank throws that, as agree() does. `mine` and
 /// `text` count on rank 0 alone. One broadcast.

@@ -64,15 +64,17 @@ std::vector<std::string> unpacked(const std::string& bytes) {
 
 }  // namespace
 
-void broadcast(const Comm& comm, std::string& bytes, int root, const Waiter& waiter, std::string_view what) {
-  // What is short goes with its size.
-  std::string first(kFirst, '\0');
+void broadcast(const Comm& comm, std::string& bytes, int root, const Waiter& waiter, std::string_view what,
+               std::size_t expected) {
+  // What is short, or as long as expected, goes with its size.
+  const std::size_t room = std::max(kFirst, kSize + expected) - kSize;
+  std::string first(kSize + room, '\0');
   std::uint64_t size = bytes.size();
   std::memcpy(first.data(), &size, kSize);
-  bytes.copy(first.data() + kSize, kFirst - kSize);
+  bytes.copy(first.data() + kSize, room);
   broadcast_known_size(comm, first, root, waiter, what);
   std::memcpy(&size, first.data(), kSize);
-  if (size <= kFirst - kSize) {
+  if (size <= room) {
     bytes = first.substr(kSize, size);
     return;
   }
@@ -188,6 +190,10 @@ std::int64_t all_min(const Comm& comm, std::int64_t mine, const Waiter& waiter, 
 
 std::int64_t all_max(const Comm& comm, std::int64_t mine, const Waiter& waiter, std::string_view what) {
   return all_reduce(comm, mine, MPI_MAX, waiter, what);
+}
+
+std::int64_t all_bits(const Comm& comm, std::int64_t mine, const Waiter& waiter, std::string_view what) {
+  return all_reduce(comm, mine, MPI_BOR, waiter, what);
 }
 
 std::int64_t all_sum(const Comm& comm, std::int64_t mine, const Waiter& waiter, std::string_view what) {

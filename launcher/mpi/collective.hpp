@@ -13,8 +13,10 @@ namespace vmi {
 // Every rank of `comm` calls them in the same order. For control data of some MiB; distribute.hpp moves
 // files.
 
-/// `bytes` of rank `root` become `bytes` of every rank.
-void broadcast(const Comm& comm, std::string& bytes, int root, const Waiter& waiter, std::string_view what);
+/// `bytes` of rank `root` become `bytes` of every rank. `expected`: how many there will be, as far as all
+/// ranks know alike; so many take one message, more take one more.
+void broadcast(const Comm& comm, std::string& bytes, int root, const Waiter& waiter, std::string_view what,
+               std::size_t expected = 0);
 
 /// On `root`: every rank's `mine`, in rank order. Elsewhere: empty.
 std::vector<std::string> gather(const Comm& comm, const std::string& mine, int root, const Waiter& waiter,
@@ -37,6 +39,7 @@ Neighbours exchange_in_ring(const Comm& comm, const std::string& mine, const Wai
 
 std::int64_t all_min(const Comm& comm, std::int64_t mine, const Waiter& waiter, std::string_view what);
 std::int64_t all_max(const Comm& comm, std::int64_t mine, const Waiter& waiter, std::string_view what);
+std::int64_t all_bits(const Comm& comm, std::int64_t mine, const Waiter& waiter, std::string_view what);
 std::int64_t all_sum(const Comm& comm, std::int64_t mine, const Waiter& waiter, std::string_view what);
 
 }  // namespace vmi

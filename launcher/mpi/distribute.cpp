@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// The offer is a broadcast of the payload's description and a gather of who holds it: small messages. The
-// data then flows only through the nodes that need it. Zero chunks are known from their hashes and never
-// travel.
+// The offer is a broadcast of the payload's description, and where some nodes lack it, they are found by a
+// gather: small messages. The data then flows only through the nodes that need it. Zero chunks are known from
+// their hashes and never travel.
 #include "launcher/mpi/distribute.hpp"
 
 #include "launcher/mpi/agree.hpp"
@@ -31,12 +31,20 @@ DistributeOptions options_from_line(const std::string& line) {
   return {parts[0].get<Scheme>(), parts[1].get<Compression>(), parts[2].get<Bytes>(), parts[3].get<int>()};
 }
 
+/// At least what describes a payload of so many bytes, but for a very long name.
+std::size_t description_size(Bytes payload_bytes) {
+  constexpr std::size_t kFacts = 768;
+  return payload_bytes == 0 ? 0 : kFacts + payload_bytes / kDigestChunk * sizeof(std::uint64_t);
+}
+
 }  // namespace
 
 class Distribution::State {
  public:
   State(const Comm& leaders, std::optional<Outgoing> outgoing, DistributeHooks hooks,
         const DistributeOptions& options, const Waiter& waiter);
+  bool wants_data() const { return target_ != nullptr; }
+  void find_places(const Waiter& waiter);
   DistributeResult run(const Waiter& waiter);
 
   Outgoing outgoing_;  // on nodes but the first: only the payload
@@ -44,8 +52,8 @@ class Distribution::State {
   fs::path file_;
 
  private:
-  bool find_or_prepare();
-  Route route_among(const std::string& needs) const;
+  void find_or_prepare();
+  Route route_among(const std::string& wanted) const;
   DistributeResult send(const Waiter& waiter);
   DistributeResult receive(const Waiter& waiter);
   void advance(Bytes done);
@@ -56,7 +64,7 @@ class Distribution::State {
   DistributeHooks hooks_;
   DistributeOptions options_;
   bool first_;            // the first node
-  int participants_ = 0;  // the first node, and those that need the data
+  int participants_ = 1;  // the first node, and those that need the data
   Route route_;           // to this node's neighbours, ranks of comm_; empty: it takes no part
   bool metadata_announced_ = false;
   Bytes reported_ = 0;
@@ -73,27 +81,29 @@ Distribution::State::State(const Comm& leaders, std::optional<Outgoing> outgoing
     outgoing_.payload.check();
     description = to_line(options) + outgoing_.payload.to_bytes();
   });
-  broadcast(comm_, description, 0, waiter, "the offer of the first node");
+  broadcast(comm_, description, 0, waiter, "the offer of the first node",
+            description_size(options.expected_bytes));
   if (description.empty())
     throw failure.value_or(Error(ExitStatus::environment, "the first node has nothing to offer"));
+  if (failure) throw Error(*failure);
   const std::size_t line = description.find('\n') + 1;
   if (!first_) outgoing_.payload = Payload::from_bytes(description.substr(line));
-  bool needs_data = false;
-  if (!failure) failure = attempt([&] { needs_data = !find_or_prepare(); });
-  // All nodes take part in this even when they failed; the caller's agree() stops them all.
-  const std::string needs = all_gather_flags(comm_, needs_data || first_, waiter, "who needs the data");
-  if (failure) throw Error(*failure);
-  participants_ = static_cast<int>(std::ranges::count(needs, 1));
-  options_ =
-      resolve_options(options_from_line(description.substr(0, line)), participants_, outgoing_.payload.size);
-  if (needs_data || first_) route_ = route_among(needs);
+  options_ = options_from_line(description.substr(0, line));
+  find_or_prepare();
+}
+
+void Distribution::State::find_places(const Waiter& waiter) {
+  const std::string wanted = all_gather_flags(comm_, wants_data() || first_, waiter, "who wants the data");
+  participants_ = static_cast<int>(std::ranges::count(wanted, 1));
+  options_ = resolve_options(options_, participants_, outgoing_.payload.size);
+  if (wants_data() || first_) route_ = route_among(wanted);
 }
 
 /// This node's route among the ranks whose flag is set; only neighbours are kept, however many they are.
-Route Distribution::State::route_among(const std::string& needs) const {
+Route Distribution::State::route_among(const std::string& wanted) const {
   std::vector<int> ranks;
-  for (std::size_t rank = 0; rank < needs.size(); ++rank) {
-    if (needs[rank] != 0) ranks.push_back(static_cast<int>(rank));
+  for (std::size_t rank = 0; rank < wanted.size(); ++rank) {
+    if (wanted[rank] != 0) ranks.push_back(static_cast<int>(rank));
   }
   const auto rank_of = [&](int participant) { return ranks[static_cast<std::size_t>(participant)]; };
   const auto self = std::ranges::lower_bound(ranks, comm_.rank()) - ranks.begin();
@@ -105,8 +115,7 @@ Route Distribution::State::route_among(const std::string& needs) const {
   return route;
 }
 
-/// Returns whether this node needs no data: it has the file, or no use for it.
-bool Distribution::State::find_or_prepare() {
+void Distribution::State::find_or_prepare() {
   const Payload& payload = outgoing_.payload;
   const fs::path wanted = hooks_.target ? hooks_.target(payload) : fs::path();
   if (wanted.empty()) {
@@ -114,17 +123,16 @@ bool Distribution::State::find_or_prepare() {
       file_ = outgoing_.path;
       result_.source = DistributeResult::Source::origin;
     }
-    return true;
+    return;
   }
   if (const std::optional<fs::path> held = hooks_.held ? hooks_.held(payload) : std::nullopt) {
     file_ = *held;
     result_.source = DistributeResult::Source::held;
-    return true;
+    return;
   }
   target_ = std::make_unique<Target>(wanted, payload);
   file_ = wanted;
   result_.source = first_ ? DistributeResult::Source::copied : DistributeResult::Source::received;
-  return false;
 }
 
 void Distribution::State::advance(Bytes done) {
@@ -218,6 +226,12 @@ const Payload& Distribution::payload() const {
 }
 const fs::path& Distribution::file() const {
   return state_->file_;
+}
+bool Distribution::wants_data() const {
+  return state_->wants_data();
+}
+void Distribution::find_places(const Waiter& waiter) {
+  state_->find_places(waiter);
 }
 DistributeResult Distribution::run(const Waiter& waiter) {
   return state_->run(waiter);

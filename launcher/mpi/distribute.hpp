@@ -24,12 +24,15 @@ enum class Scheme { automatic, chain, two_trees };
 /// automatic: chunks are compressed while the link, not the processor, is what limits.
 enum class Compression { automatic, on, off };
 
-/// Those of the first node hold for all.
+/// But for the last, those of the first node hold for all.
 struct DistributeOptions {
   Scheme scheme = Scheme::automatic;
   Compression compression = Compression::automatic;
   Bytes piece_bytes = 0;  ///< of one MPI message; 0: chosen by scheme and size
   int window = 0;         ///< messages in flight to each neighbour; 0: chosen
+  /// Of the payload, where every node knows it alike: its description then needs one message. 0: not known.
+  /// Each node's own.
+  Bytes expected_bytes = 0;
 };
 
 /// What Distribution asks of its caller; always called by the thread that calls MPI.
@@ -62,12 +65,16 @@ struct DistributeResult {
 std::string to_text(DistributeResult::Source source);  ///< "none", "held", "received", "copied", "origin"
 
 /// One file on its way from the first node to the others that want it. Called by the node leaders only, in
-/// two steps, after each of which all ranks agree() on its outcome:
+/// steps, after which all ranks agree() on their outcome:
 ///
 ///     std::optional<Distribution> distribution;
 ///     failure = attempt([&] { if (layout.leader) distribution.emplace(layout.leaders, outgoing, ...); });
-///     agree(world, failure, waiter, "offering the cache");      // all targets have their space
-///     failure = attempt([&] { if (layout.leader) result = distribution->run(waiter); });
+///     wanted = distribution && distribution->wants_data();
+///     wanted = agree_on(world, failure, wanted, waiter, "offering the cache");   // all targets have their
+///     space failure = attempt([&] {
+///       if (layout.leader && wanted) distribution->find_places(waiter);
+///       if (layout.leader) result = distribution->run(waiter);
+///     });
 ///     agree(world, failure, waiter, "distributing the cache");  // all data is there, equal to its hashes
 ///     distribution->publish(final_name);
 ///
@@ -80,10 +87,10 @@ std::string to_text(DistributeResult::Source source);  ///< "none", "held", "rec
 /// still travels. Each of them needs a communicator of its own.
 class Distribution {
  public:
-  /// The offer: tells all leaders about the payload, asks who holds it, and prepares the others' files: space
-  /// is reserved, or Error(environment) names the folder, what is needed, what is there, and the remedy.
-  /// `outgoing` is given on rank 0 of `leaders` only. `leaders` lives longer, and carries nothing else
-  /// meanwhile.
+  /// The offer: tells all leaders about the payload, and prepares the files of those that do not hold it:
+  /// space is reserved, or Error(environment) names the folder, what is needed, what is there, and the
+  /// remedy. `outgoing` is given on rank 0 of `leaders` only. `leaders` lives longer, and carries nothing
+  /// else meanwhile.
   Distribution(const Comm& leaders, std::optional<Outgoing> outgoing, DistributeHooks hooks,
                const DistributeOptions& options, const Waiter& waiter);
   Distribution(Distribution&&) noexcept;
@@ -95,6 +102,13 @@ class Distribution {
   /// The file as it is to be opened now: held, unpublished target, or the outgoing file. Empty on a node
   /// without a use for it.
   const fs::path& file() const;
+
+  /// Whether this node's file() is still to be filled.
+  bool wants_data() const;
+
+  /// Finds each node's place on the data's way. Called by all leaders, where any of them wants data; without
+  /// it, run() takes it that none does.
+  void find_places(const Waiter& waiter);
 
   /// Moves the data. Returns once this node's part is done and every byte of file() matches the payload's
   /// hashes.

@@ -33,6 +33,11 @@ TEST_CASE("a string of any length reaches every rank") {
     std::string text = comm.rank() == root ? sent : "something else";
     broadcast(comm, text, root, waiter(), "the text");
     CHECK((text == sent));
+    for (const std::size_t expected : {length / 2, length, length + 1}) {
+      std::string again = comm.rank() == root ? sent : "something else";
+      broadcast(comm, again, root, waiter(), "the text", expected);
+      CHECK((again == sent));
+    }
   }
 }
 
@@ -99,17 +104,21 @@ TEST_CASE("all ranks throw the first failing rank's message, or none does") {
   const auto mine = attempt([&] {
     if (comm.rank() >= 1) throw Error(ExitStatus::unusable, "bad disk " + std::to_string(comm.rank()));
   });
-  const auto agreed = attempt([&] { agree_on(comm, mine, comm.rank() == 0, waiter(), "stage"); });
+  const auto agreed = attempt([&] { agree_on(comm, mine, comm.rank() == 0 ? 1 : 0, waiter(), "stage"); });
   REQUIRE(agreed);
   CHECK(agreed->status() == ExitStatus::unusable);
   CHECK(agreed->what() == "rank 1 on " + host_name() + ": stage: bad disk 1");
 }
 
-TEST_CASE("every rank hears whether any raised its flag") {
+TEST_CASE("every rank hears which flags any raised") {
   const Comm comm = fresh_comm();
   const int last = comm.size() - 1;
-  CHECK_FALSE(agree_on(comm, std::nullopt, false, waiter(), "stage"));
-  CHECK(agree_on(comm, std::nullopt, comm.rank() == last, waiter(), "stage"));
+  const auto agreed = [&](std::uint32_t flags) {
+    return agree_on(comm, std::nullopt, flags, waiter(), "stage");
+  };
+  CHECK(agreed(0) == 0);
+  CHECK(agreed(comm.rank() == last ? 1U << 31 : 0) == 1U << 31);
+  CHECK(agreed((comm.rank() == last ? 4 : 0) | (comm.rank() == 0 ? 2 : 0)) == 6);
 }
 
 TEST_CASE("an announcement reaches every rank, once, whatever it waits for") {

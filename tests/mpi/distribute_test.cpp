@@ -66,7 +66,10 @@ struct Fixture {
     return agreed("offering", [&] { distribution.emplace(comm, outgoing, hooks, options, waiter()); });
   }
   std::string run() {
-    return agreed("distributing", [&] { result = distribution->run(waiter()); });
+    return agreed("distributing", [&] {
+      distribution->find_places(waiter());
+      result = distribution->run(waiter());
+    });
   }
   std::string agreed(const char* stage, const std::function<void()>& work) {
     const auto mine = attempt(work);
@@ -168,6 +171,7 @@ TEST_CASE("several files go each to the nodes that want it, though no node runs 
       files[i]->hooks = {.target = [](const Payload&) { return fs::path(); }};
     REQUIRE(files[i]->offer().empty());
   }
+  for (const auto& file : files) file->distribution->find_places(waiter());
   Bytes wire = 0;
   for (std::size_t i = 0; i < files.size(); ++i) {
     Fixture& f = *files[i];
@@ -306,8 +310,8 @@ TEST_CASE("a node that does not come is named when the deadline passes") {
   Fixture f;
   if (f.alone) return;
   REQUIRE(f.offer().empty());
+  f.distribution->find_places(waiter());
   if (f.rank == 0) {
-    f.options = {};
     CHECK_THROWS_WITH(
         f.distribution->run({Deadline::after(300ms)}),
         Catch::Contains("timed out distributing 'cache.vmic'") && Catch::Contains("to take data"));
@@ -323,6 +327,7 @@ TEST_CASE("a rank dies while it receives", "[.dies]") {
     if (f.rank == 1 && done > MiB) raise(SIGKILL);
   };
   REQUIRE(f.offer().empty());
+  f.distribution->find_places(waiter());
   const auto failure = attempt([&] { f.distribution->run({Deadline::after(3s)}); });
   std::printf("survivor %d: %s\n", f.rank, failure ? failure->what() : "no failure");
   std::fflush(stdout);

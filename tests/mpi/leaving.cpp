@@ -44,6 +44,7 @@ void distribute_until_stopped(Session& session) {
                         if (const auto& stop = session.control().announced()) throw *stop;
                       }};
   Distribution distribution(session.world(), outgoing, hooks, {.compression = Compression::off}, waiter);
+  distribution.find_places(waiter);
   distribution.run(waiter);
   // Some ranks may be done before they hear of it.
   barrier(session.world(), waiter, "the others");

@@ -173,6 +173,7 @@ nlohmann::json Bench::distribute(const std::string& scheme) {
   barrier(session_.world(), waiter(), "the offer to begin");
   const std::int64_t offered = monotonic_ns();
   Distribution distribution(session_.world(), outgoing, hooks, options, waiter());
+  distribution.find_places(waiter());
   barrier(session_.world(), waiter(), "the distribution to begin");
   const double offer = slowest(seconds_since(offered));
   rusage before{};
