@@ -62,8 +62,7 @@ std::optional<std::vector<ImagePlan>> images_last_used(const LaunchOptions& opti
 }  // namespace
 
 std::optional<ExpectedVms> expect_vms(const LaunchOptions& options, const HostView& host) {
-  if (options.dry_run || options.cache != CacheMode::automatic || options.placement != Placement::node)
-    return std::nullopt;
+  if (options.dry_run || !uses_the_pool(options)) return std::nullopt;
   const std::optional<Seat> seat = only_rank_of_its_node(host);
   if (!seat) return std::nullopt;
   const std::optional<std::vector<ImagePlan>> images = images_last_used(options);

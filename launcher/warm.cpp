@@ -20,12 +20,6 @@ namespace {
 
 constexpr auto kInspectTime = std::chrono::seconds(60);
 
-/// Whether a launch with these options reads a cache from the node's pool.
-bool uses_the_pool(const LaunchOptions& options) {
-  return (options.cache == CacheMode::automatic || options.cache == CacheMode::path) &&
-         options.placement == Placement::node;
-}
-
 CacheFile open_cache(const LaunchOptions& options, const std::string& image) {
   if (options.cache == CacheMode::path) return CacheFile::open(options.cache_path);
   if (const std::optional<fs::path> found = find_stored(build_request(options, image)))
