@@ -22,8 +22,10 @@ bool are_same(const VmPlan& one, const VmPlan& other) {
 }
 
 void end(EarlyVm& vm) {
-  pidfd_kill(vm.pidfd, SIGKILL);
-  wait_fd(vm.pidfd.get(), POLLIN, Deadline::after(kEndTime));
+  if (vm.pidfd) {
+    pidfd_kill(vm.pidfd, SIGKILL);
+    wait_fd(vm.pidfd.get(), POLLIN, Deadline::after(kEndTime));
+  }
   // libvirt's is an orphan, which the loop reaps.
   waitpid(vm.domain->pid(), nullptr, WNOHANG);
   remove_files(vm.plan);
@@ -41,7 +43,7 @@ void EarlyVms::create(int index, Create create) {
 }
 
 std::shared_ptr<EarlyVm> EarlyVms::take(int index, const VmPlan& plan, const Hypervisor& hypervisor,
-                                        Deadline deadline) {
+                                        const std::string& cpus, Deadline deadline) {
   Coming coming;
   {
     const std::lock_guard lock(mutex_);
@@ -52,7 +54,7 @@ std::shared_ptr<EarlyVm> EarlyVms::take(int index, const VmPlan& plan, const Hyp
   if (coming.wait_for(deadline.left()) != std::future_status::ready) return nullptr;
   try {
     std::shared_ptr<EarlyVm> vm = coming.get();
-    if (vm->hypervisor.get() == &hypervisor && are_same(vm->plan, plan)) {
+    if (vm->hypervisor.get() == &hypervisor && vm->cpus == cpus && are_same(vm->plan, plan)) {
       log_info(plan.name + " was created ahead");
       return vm;
     }

@@ -12,6 +12,7 @@
 #include <map>
 #include <memory>
 #include <mutex>
+#include <string>
 
 namespace vmi::supervisor {
 
@@ -20,7 +21,8 @@ struct EarlyVm {
   VmPlan plan;
   std::shared_ptr<Hypervisor> hypervisor;
   std::shared_ptr<Domain> domain;
-  Fd pidfd;
+  Fd pidfd;                    ///< empty: it has ended already
+  std::string cpus;            ///< of its supervisor when it was created; a plan without CPUs means these
   std::int64_t t_prepare = 0;  ///< CLOCK_MONOTONIC, ns, as VmPrepared has them
   std::int64_t t_spawn = 0;
 };
@@ -35,10 +37,11 @@ class EarlyVms {
   /// Has the pool create VM `index`. One whose creation throws is not there to be taken.
   void create(int index, Create create);
 
-  /// VM `index`, if `hypervisor` created it exactly as planned; waits for one that is being created. Any
-  /// other of that index is ended first. Nothing: it has to be created.
+  /// VM `index`, if `hypervisor` created it exactly as planned, on the CPUs that the supervisor has now;
+  /// waits for one that is being created. Any other of that index is ended first. Nothing: it has to be
+  /// created.
   std::shared_ptr<EarlyVm> take(int index, const VmPlan& plan, const Hypervisor& hypervisor,
-                                Deadline deadline);
+                                const std::string& cpus, Deadline deadline);
 
   /// Has the pool end those that nobody took.
   void end_all();

@@ -168,7 +168,6 @@ Environment Server::probe(const ProbeEnvironment& request) {
 }
 
 void Server::on(std::uint64_t id, const UseCpus& request) {
-  if (request.cpus != cpus_) early_.end_all();  // they run on others
   use_cpus(parse_cpu_list(request.cpus));
   cpus_ = request.cpus;
   reply(id);
@@ -223,11 +222,11 @@ void Server::on(std::uint64_t id, const Prepare& request) {
   const VmFolders where = folders(request.node_dir);
   for (const VmSpec& spec : request.vms)
     runtime_.note_emulator(facts_.qemu(guest_from_json(spec.guest).qemu).path);
-  const auto make = [this, where, backend = request.backend](const VmSpec& spec) {
+  const auto make = [this, where, backend = request.backend, cpus = cpus_](const VmSpec& spec) {
     VmPlan plan = plan_vm(spec, where, facts_);
     std::shared_ptr<Hypervisor> hypervisor = hypervisors_.get(backend);
-    const auto find = [this, spec, plan, hypervisor](Deadline deadline) {
-      std::shared_ptr<EarlyVm> early = early_.take(spec.index, plan, *hypervisor, deadline);
+    const auto find = [this, spec, plan, hypervisor, cpus](Deadline deadline) {
+      std::shared_ptr<EarlyVm> early = early_.take(spec.index, plan, *hypervisor, cpus, deadline);
       if (!early) make_files(spec, plan);
       return early;
     };
@@ -260,8 +259,9 @@ void Server::prepare_ahead(const PrepareAhead& request) {
   const VmFolders where = folders(request.node_dir);
   for (const VmSpec& spec : request.vms) {
     runtime_.note_emulator(facts_.qemu(guest_from_json(spec.guest).qemu).path);
-    early_.create(spec.index, [this, where, spec, backend = request.backend] {
+    early_.create(spec.index, [this, where, spec, backend = request.backend, cpus = cpus_] {
       auto vm = std::make_shared<EarlyVm>();
+      vm->cpus = cpus;
       vm->t_prepare = monotonic_ns();
       vm->plan = plan_vm(spec, where, facts_);
       vm->hypervisor = hypervisors_.get(backend);
