@@ -17,6 +17,7 @@ namespace {
 
 constexpr auto kVersionTime = std::chrono::seconds(20);
 constexpr auto kNoticeInterval = std::chrono::milliseconds(5);
+constexpr int kNameTries = 20;
 constexpr int kComplaintLines = 10;
 
 class LibvirtBackedDomain : public Domain {
@@ -65,6 +66,13 @@ void start_libvirt() {
       }
     }).detach();
   });
+}
+
+/// Whether libvirt's last error may be that a domain of this name exists.
+bool is_about(const std::string& name) {
+  const virError* error = libvirt().get_last_error();
+  return error != nullptr && error->code == VIR_ERR_OPERATION_FAILED && error->message != nullptr &&
+         std::string_view(error->message).find(name) != std::string_view::npos;
 }
 
 /// What a path may hold and a URI may not is escaped.
@@ -144,11 +152,17 @@ void LibvirtBackend::warm(const GuestSpec& guest) {
 std::unique_ptr<Domain> LibvirtBackend::create_paused(const VmPlan& vm, Deadline deadline) {
   warm(vm.guest);
   const std::string xml = domain_xml(vm);
-  LibvirtDomain domain(libvirt().domain_create_xml(connection_.get(), xml.c_str(), VIR_DOMAIN_START_PAUSED));
-  if (!domain && libvirt().get_last_error_code() == VIR_ERR_OPERATION_FAILED) {
-    // The name's last holder may have ended without libvirt having noticed; by now it may have.
+  const auto create = [&] {
+    return LibvirtDomain(
+        libvirt().domain_create_xml(connection_.get(), xml.c_str(), VIR_DOMAIN_START_PAUSED));
+  };
+  LibvirtDomain domain = create();
+  // The name's last holder may have ended without libvirt having noticed. It is still known for a moment
+  // after it can no longer be looked up.
+  for (int i = 0; !domain && i < kNameTries && is_about(vm.name); ++i) {
     wait_until_free(vm.name, deadline);
-    domain.reset(libvirt().domain_create_xml(connection_.get(), xml.c_str(), VIR_DOMAIN_START_PAUSED));
+    std::this_thread::sleep_for(kNoticeInterval);
+    domain = create();
   }
   if (!domain) throw libvirt_error("libvirt cannot create it");
   const std::string text = read_text(root_ / "run/qemu" / (vm.name + ".pid"));

@@ -18,7 +18,6 @@ LibvirtLibrary load_all() {
   base.find("virGetVersion", all.get_version);
   base.find("virSetErrorFunc", all.set_error_func);
   base.find("virGetLastError", all.get_last_error);
-  base.find("virGetLastErrorCode", all.get_last_error_code);
   base.find("virEventRegisterDefaultImpl", all.event_register_default_impl);
   base.find("virEventRunDefaultImpl", all.event_run_default_impl);
   base.find("virConnectOpen", all.connect_open);

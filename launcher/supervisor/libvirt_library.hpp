@@ -15,7 +15,6 @@ struct LibvirtLibrary {
   decltype(&::virGetVersion) get_version;
   decltype(&::virSetErrorFunc) set_error_func;
   decltype(&::virGetLastError) get_last_error;
-  decltype(&::virGetLastErrorCode) get_last_error_code;
   decltype(&::virEventRegisterDefaultImpl) event_register_default_impl;
   decltype(&::virEventRunDefaultImpl) event_run_default_impl;
   decltype(&::virConnectOpen) connect_open;
