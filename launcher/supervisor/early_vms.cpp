@@ -66,6 +66,15 @@ std::shared_ptr<EarlyVm> EarlyVms::take(int index, const VmPlan& plan, const Hyp
   return nullptr;
 }
 
+void EarlyVms::wait(Deadline deadline) {
+  std::map<int, Coming> vms;
+  {
+    const std::lock_guard lock(mutex_);
+    vms = vms_;
+  }
+  for (const auto& [index, coming] : vms) coming.wait_for(deadline.left());
+}
+
 void EarlyVms::end_all() {
   std::map<int, Coming> vms;
   {

@@ -43,6 +43,9 @@ class EarlyVms {
   std::shared_ptr<EarlyVm> take(int index, const VmPlan& plan, const Hypervisor& hypervisor,
                                 const std::string& cpus, Deadline deadline);
 
+  /// Until none is being created, or the deadline.
+  void wait(Deadline deadline);
+
   /// Has the pool end those that nobody took.
   void end_all();
 

@@ -19,6 +19,7 @@ using namespace std::chrono_literals;
 constexpr int kCreators = 8;  // more at once only makes them slower: docs/adr/0002
 constexpr int kBackground = 4;
 constexpr auto kEarlyCreate = 60s;
+constexpr auto kEarlyTurn = 100ms;
 constexpr auto kReapDelay = 5ms;  // one look through /proc for many deaths
 // Together they stay below the 10 s within which an interrupted launch must be gone.
 constexpr auto kVmsEnd = 3s;
@@ -122,7 +123,10 @@ void Server::on(std::uint64_t id, const InspectImage& request) {
   auto look = std::make_shared<std::packaged_task<ImageInfo()>>([request] { return inspect(request); });
   const std::shared_future<ImageInfo> image = look->get_future();
   if (request.format.empty()) looks_[request.url] = image;
-  in_background(id, [look, image] {
+  in_background(id, [this, look, image, expected = expected_] {
+    // Where processors are few, VMs that are created ahead go first: MPI starts meanwhile anyway.
+    const Deadline turn = Deadline::after(kEarlyTurn);
+    if (expected.valid() && expected.wait_for(turn.left()) == std::future_status::ready) early_.wait(turn);
     (*look)();
     return to_json(image.get());
   });
@@ -237,19 +241,23 @@ void Server::on(std::uint64_t id, const Prepare& request) {
 
 void Server::on(std::uint64_t id, const PrepareAhead& request) {
   reply(id);
-  background_.submit([this, request] {
+  auto done = std::make_shared<std::promise<void>>();
+  expected_ = done->get_future();
+  background_.submit([this, request, done] {
     try {
       // Looked at here, so that the loop does not wait for it.
       for (const VmSpec& spec : request.vms) facts_.qemu(guest_from_json(spec.guest).qemu);
     } catch (const std::exception& error) {
-      return log_debug(std::string("no VM is created ahead: ") + error.what());
+      log_debug(std::string("no VM is created ahead: ") + error.what());
+      return done->set_value();
     }
-    loop_.post([this, request] {
+    loop_.post([this, request, done] {
       try {
         prepare_ahead(request);
       } catch (const std::exception& error) {
         log_debug(std::string("not all VMs are created ahead: ") + error.what());
       }
+      done->set_value();
     });
   });
 }

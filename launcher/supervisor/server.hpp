@@ -93,8 +93,9 @@ class Server {
   WorkerPool creators_;    ///< calls to the hypervisor: the most creates in flight
   WorkerPool background_;  ///< everything else that blocks
   EarlyVms early_;
-  bool prepares_ = false;  ///< a Prepare has come: nothing more is created ahead
-  std::string cpus_;       ///< of UseCpus
+  std::shared_future<void> expected_;  ///< of the last PrepareAhead: its VMs are in early_
+  bool prepares_ = false;              ///< a Prepare has come: nothing more is created ahead
+  std::string cpus_;                   ///< of UseCpus
   VmSet vms_;
   std::atomic<bool> ending_ = false;
 };
