@@ -36,7 +36,7 @@ serve() {
     shift 2
     need_commands nbdkit
     nsenter --net="/run/netns/$prefix-storage" nbdkit --readonly --ipaddr "$storage_address" --port "$port" --pidfile "$state/$folder.pid" \
-        --threads 64 "$@" dir="$state/$folder"
+        --threads 16 "$@" dir="$state/$folder"
     for ((tries = 0; tries < 200; tries++)); do
         [[ ! -s $state/$folder.pid ]] || return 0
         sleep 0.05

@@ -97,6 +97,29 @@ def beside(most, tasks):
         pool.shutdown(cancel_futures=True)
 
 
+def in_lanes(most, points, box, measure):
+    """Calls measure(box, point) for every point, up to `most` at a time: each of so many clusters, which box() makes, takes the next point.
+
+    To make a cluster of 64 nodes, and to end it, takes longer than many a measurement. After one that fails none is begun.
+    """
+    waiting = iter(list(points))  # of all lanes
+    failed = threading.Event()
+
+    def lane():
+        with box() as own:
+            for point in waiting:
+                if failed.is_set():
+                    return
+                try:
+                    measure(own, point)
+                except BaseException:
+                    failed.set()
+                    raise
+
+    if lanes := min(most, len(points)):
+        beside(lanes, [lane] * lanes)
+
+
 class Box:
     """A cluster of `nodes` with links of `rate` (as tc has it) whose storage node serves `images`; a context manager.
 

@@ -5,14 +5,13 @@ distribution_bench (experiments/bench/distribution) does the first three; what e
 storage node's NBD server. The payload is of random bytes, which do not compress, or a file that launches send: a boot cache, the whole image.
 """
 import contextlib
-import functools
 import json
 import os
 import re
 import shutil
 import time
 
-from .box import BIN, Box, CpuMeter, ExperimentError, beside
+from .box import BIN, Box, CpuMeter, ExperimentError, in_lanes
 from .inputs import boot_of
 
 MIB = 2**20
@@ -21,7 +20,7 @@ FILES = {"boot cache": lambda boot: boot.cache, "image": lambda boot: boot.image
 # (image that a file is of, points): nodes, Mbit/s, payload, bytes of random ones
 QUICK = ("tiny", [(4, 200, "boot cache", None), (8, 200, RANDOM, 16 * MIB)])
 FULL = ("debian", [(8, 1000, RANDOM, 16 * MIB), (8, 1000, RANDOM, 64 * MIB), (8, 1000, RANDOM, 256 * MIB), (8, 1000, "boot cache", None),
-                   (8, 1000, "image", None), (16, 200, RANDOM, 64 * MIB), (32, 100, RANDOM, 64 * MIB), (64, 50, RANDOM, 16 * MIB),
+                   (8, 1000, "image", None), (16, 200, RANDOM, 64 * MIB), (32, 100, RANDOM, 32 * MIB), (64, 50, RANDOM, 16 * MIB),
                    (64, 50, RANDOM, 64 * MIB)])
 TUNED = ["--mca", "coll_tuned_use_dynamic_rules", 1, "--mca", "coll_tuned_bcast_algorithm", 3, "--mca", "coll_tuned_bcast_algorithm_segmentsize", 131072]
 SLOW_S = 200  # schemes that send a copy for each node over one link are left out where that takes longer
@@ -45,17 +44,18 @@ def run(results, folder, full):
         waiting = [each for each in todo if each[0] in BY_EACH and rate <= SLOW_LINK_MBIT]
         with payload_in(folder, source, size) as payload:
 
-            def measure_all(points):
-                with Box(nodes, f"{rate}mbit", [payload], ["--slurm"]) as box:
-                    for scheme, repeat in points:
-                        if scheme == "MPI_Bcast" and results.is_void(**point, scheme=scheme):
-                            continue  # it spins: it needs all processors whenever it runs
-                        with results.going_on():
-                            measure(results, folder, box, point, scheme, repeat)
+            def box():
+                return Box(nodes, f"{rate}mbit", [payload], ["--slurm"])
 
-            beside(BESIDE, [functools.partial(measure_all, [each]) for each in waiting])
-            if rest := [each for each in todo if each not in waiting]:
-                measure_all(rest)
+            def measure_one(box, each):
+                scheme, repeat = each
+                if scheme == "MPI_Bcast" and results.is_void(**point, scheme=scheme):
+                    return  # it spins: it needs all processors whenever it runs
+                with results.going_on():
+                    measure(results, folder, box, point, scheme, repeat)
+
+            in_lanes(BESIDE, waiting, box, measure_one)
+            in_lanes(1, [each for each in todo if each not in waiting], box, measure_one)
 
 
 @contextlib.contextmanager

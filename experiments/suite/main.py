@@ -5,7 +5,6 @@ import pathlib
 import shlex
 import subprocess
 import sys
-import time
 
 from . import density, distribution, many_images, one_image, quota, scale, traffic, working_set
 from .box import ExperimentError, VMIREPORT, check_machine, memory_kept, say
@@ -52,22 +51,22 @@ def main(argv):
 
 
 def run(name, options):
-    begin = time.monotonic()
     folder = options.out.resolve() / ("full" if options.full else "quick") / name
     folder.mkdir(parents=True, exist_ok=True)
     results = Results(name, folder, options.most_cpu, command="experiments/run " + shlex.join(sys.argv[1:]), dilation=options.dilation,
                       started_by=options.start_by)
-    EXPERIMENTS[name].run(results, folder, options.full)
-    if results.failures:
-        say(f"once more, for what failed: {'; '.join(results.failures)}")
-        results.failures.clear()
+    with results.timed():
         EXPERIMENTS[name].run(results, folder, options.full)
+        if results.failures:
+            say(f"once more, for what failed: {'; '.join(results.failures)}")
+            results.failures.clear()
+            EXPERIMENTS[name].run(results, folder, options.full)
     results.save()
     text = subprocess.run([VMIREPORT, results.path, "--csv", folder / f"{name}.csv", "--plot", folder / f"{name}.png"],
                           check=True, stdout=subprocess.PIPE, text=True).stdout
     (folder / f"{name}.txt").write_text(text)
     print(text)
-    print(f"experiments/run: {name} took {time.monotonic() - begin:.0f} s; see {folder}", file=sys.stderr)
+    print(f"experiments/run: {name} took {results.attributes['took_s']:.0f} s, calls that were cut off counted; see {folder}", file=sys.stderr)
     if results.failures:
         raise ExperimentError(f"{name}: {len(results.failures)} measurements failed and are not among the results ({'; '.join(results.failures)}); "
                               "call it again for them")

@@ -6,9 +6,8 @@ reads copy I modulo M, at a place of its own on the disk and in the storage node
 begins and large enough for everything. Caches are on the nodes already, or in the storage node's memory.
 """
 import dataclasses
-import functools
 
-from .box import Box, beside
+from .box import Box, in_lanes
 from .fleet import launch
 from .inputs import boot_of
 
@@ -25,7 +24,7 @@ class Plan:
 
 
 QUICK = Plan("tiny", 4, [1, 4], 500, (1, 100), 0.05, 1)
-FULL = Plan("tiny", 64, [1, 4, 16, 64], 200, (8, 35), 6.0, 3)
+FULL = Plan("tiny", 64, [1, 4, 16, 64], 150, (8, 35), 6.0, 3)
 # Launches that read from the storage node wait for its disk or link nearly all the time, so several run beside each other, each in a cluster of its own.
 BESIDE = 2
 
@@ -47,20 +46,22 @@ def run(results, folder, full):
         return [(images, arm, repeat) for images in sorted(plan.points, reverse=True) for arm in arms
                 if not results.has(images=images, arm=arm, repeat=repeat) and not results.once_is_enough(repeat, arm=arm)]
 
+    def box():
+        return Box(plan.nodes, f"{plan.rate}mbit", [boot.image], ["--in-memory", boot.cache])
+
+    def measure_beside(box, point):
+        with results.going_on():
+            measure(results, folder, box, boot, plan, *point, beside=True)
+
+    def measure_held(box, point):
+        with results.going_on():
+            if box.nodes_with_cache() < plan.nodes:
+                launch(box, boot, plan.nodes, ARMS["held"](box, boot), folder / "before.h5", 0)
+            measure(results, folder, box, boot, plan, *point)
+
     for repeat in range(plan.repeats):
-        waiting = todo(("plain", "storage memory"), repeat)  # the longest first
-        beside(BESIDE, [functools.partial(in_a_box, results, folder, boot, plan, [point], beside=True) for point in waiting])
-    if held := [point for repeat in range(plan.repeats) for point in todo(["held"], repeat)]:
-        in_a_box(results, folder, boot, plan, held)
-
-
-def in_a_box(results, folder, boot, plan, points, **options):
-    with Box(plan.nodes, f"{plan.rate}mbit", [boot.image], ["--in-memory", boot.cache]) as box:
-        for images, arm, repeat in points:
-            with results.going_on():
-                if arm == "held" and box.nodes_with_cache() < plan.nodes:
-                    launch(box, boot, plan.nodes, ARMS[arm](box, boot), folder / "before.h5", 0)
-                measure(results, folder, box, boot, plan, images, arm, repeat, **options)
+        in_lanes(BESIDE, todo(("plain", "storage memory"), repeat), box, measure_beside)
+    in_lanes(1, [point for repeat in range(plan.repeats) for point in todo(["held"], repeat)], box, measure_held)
 
 
 def measure(results, folder, box, boot, plan, images, arm, repeat, **options):

@@ -8,6 +8,7 @@ import platform
 import re
 import subprocess
 import threading
+import time
 
 import h5py
 import numpy
@@ -49,6 +50,17 @@ class Results:
     def once_is_enough(self, repeat, **arm):
         """Is this a repetition of an arm whose launches of the first round took longer than LONG_ARM_S in all?"""
         return repeat > 0 and sum(row["last_ready_s"] for row in self.of(repeat=0, void=0, **arm)) > LONG_ARM_S
+
+    @contextlib.contextmanager
+    def timed(self):
+        """What it takes to measure: the attribute took_s, with what earlier calls took for the rows that are there already."""
+        took, begin = self.journal.with_name("took_s"), time.monotonic()
+        before = float(took.read_text()) if took.exists() else 0.0
+        try:
+            yield
+        finally:
+            self.attributes["took_s"] = before + time.monotonic() - begin
+            took.write_text(f"{self.attributes['took_s']:.1f}\n")
 
     @contextlib.contextmanager
     def going_on(self):
