@@ -43,21 +43,18 @@ def say(text):
 
 
 REPORTING = pathlib.Path("/sys/module/page_reporting/parameters/page_reporting_order")
+AUTOGROUPS = pathlib.Path("/proc/sys/kernel/sched_autogroup_enabled")
 
 
 @contextlib.contextmanager
-def memory_kept(setting=REPORTING):
-    """Meanwhile this machine gives no free memory back to its host, where it does that (free page reporting) and root may say so.
-
-    Else what touch_memory() took is gone again seconds later, and the first launch in a cluster pays for it.
-    """
-    most = 11  # 2 ** 11 pages, which no block of free memory has
+def meanwhile(setting, value, wanted):
+    """Meanwhile the file `setting` of this machine's holds `value`, if wanted(what it holds) and root may write it; afterwards what it held."""
     try:
         before = setting.read_text(encoding="ascii")
-        ours = int(before) < most  # else somebody else has it kept
+        ours = wanted(before.strip())
         if ours:
-            setting.write_text(str(most), encoding="ascii")
-    except OSError:  # this machine does not, or always does
+            setting.write_text(value, encoding="ascii")
+    except OSError:  # this machine has no such setting, or it is not ours to change
         ours = False
     if not ours:
         yield
@@ -65,7 +62,7 @@ def memory_kept(setting=REPORTING):
 
     def terminated(number, _):
         setting.write_text(before, encoding="ascii")
-        signal.signal(number, signal.SIG_DFL)
+        signal.signal(number, outer)
         signal.raise_signal(number)
 
     outer = signal.signal(signal.SIGTERM, terminated)
@@ -74,6 +71,24 @@ def memory_kept(setting=REPORTING):
     finally:
         setting.write_text(before, encoding="ascii")
         signal.signal(signal.SIGTERM, outer)
+
+
+def memory_kept(setting=REPORTING):
+    """Meanwhile this machine gives no free memory back to its host, where it does that (free page reporting) and root may say so.
+
+    Else what touch_memory() took is gone again seconds later, and the first launch in a cluster pays for it.
+    """
+    most = 11  # 2 ** 11 pages, which no block of free memory has
+    return meanwhile(setting, str(most), lambda order: int(order) < most)
+
+
+def nodes_alike(setting=AUTOGROUPS):
+    """Meanwhile this machine's processors are shared between processes, not between sessions (the kernel's autogroups).
+
+    Each node's daemon is a session; the first node's rank is of the session that everything was started from. Beside 63 others that wait
+    for it in MPI_Init, looking again and again, it got 10 ms of a processor in 25 s, and the launch failed after two minutes.
+    """
+    return meanwhile(setting, "0", lambda enabled: enabled != "0")
 
 
 def touch_memory(size):

@@ -7,7 +7,7 @@ import subprocess
 import sys
 
 from . import density, distribution, many_images, one_image, quota, scale, traffic, working_set
-from .box import ExperimentError, VMIREPORT, check_machine, memory_kept, say
+from .box import ExperimentError, VMIREPORT, check_machine, memory_kept, nodes_alike, say
 from .results import Results
 
 EXPERIMENTS = {"one-image": one_image, "many-images": many_images, "distribution": distribution, "working-set": working_set, "quota": quota,
@@ -39,7 +39,7 @@ def main(argv):
     names = list(EXPERIMENTS) if "all" in options.names else options.names
     try:
         check_machine()
-        with memory_kept():
+        with memory_kept(), nodes_alike():
             for name in names:
                 run(name, options)
     except ExperimentError as error:

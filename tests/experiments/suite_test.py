@@ -17,15 +17,16 @@ from harness import BIN, LaunchCase
 RUN = pathlib.Path(__file__).resolve().parents[2] / "experiments/run"
 sys.path.insert(0, str(RUN.parent))
 
-from suite.box import ExperimentError, memory_kept, qemu  # noqa: E402
+from suite.box import ExperimentError, memory_kept, nodes_alike, qemu  # noqa: E402
 from suite.results import Results  # noqa: E402
 
 HAS_DRIVER = "vmicache" in subprocess.run([qemu(), "--version"], capture_output=True, text=True, check=True).stdout
 
 
-class MemoryKept(unittest.TestCase):
+class MachineSettings(unittest.TestCase):
     def setUp(self):
-        self.setting = pathlib.Path(self.enterContext(tempfile.TemporaryDirectory())) / "page_reporting_order"
+        folder = pathlib.Path(self.enterContext(tempfile.TemporaryDirectory()))
+        self.setting, self.other = folder / "page_reporting_order", folder / "sched_autogroup_enabled"
 
     def test_the_setting_is_as_it_was_afterwards_whatever_happens(self):
         self.setting.write_text("9\n")
@@ -34,9 +35,19 @@ class MemoryKept(unittest.TestCase):
             raise KeyError
         self.assertEqual(self.setting.read_text(), "9\n")
 
-        words = f"import sys; sys.path.insert(0, {str(RUN.parent)!r})\nfrom suite.box import *\nwith memory_kept(pathlib.Path({str(self.setting)!r})): os.kill(os.getpid(), 15)"
-        self.assertEqual(subprocess.run([sys.executable, "-B", "-c", words], check=False).returncode, -signal.SIGTERM)
-        self.assertEqual(self.setting.read_text(), "9\n")
+    def test_all_settings_are_as_they_were_after_a_sigterm(self):
+        self.setting.write_text("9\n")
+        self.other.write_text("1\n")
+        words = f"""import sys; sys.path.insert(0, {str(RUN.parent)!r})
+from suite.box import *
+setting, other = pathlib.Path({str(self.setting)!r}), pathlib.Path({str(self.other)!r})
+with memory_kept(setting), nodes_alike(other):
+    print(setting.read_text(), other.read_text(), flush=True)
+    os.kill(os.getpid(), 15)
+    time.sleep(60)"""
+        done = subprocess.run([sys.executable, "-B", "-c", words], stdout=subprocess.PIPE, text=True, check=False)
+        self.assertEqual((done.returncode, done.stdout), (-signal.SIGTERM, "11 0\n"))
+        self.assertEqual((self.setting.read_text(), self.other.read_text()), ("9\n", "1\n"))
 
     def test_what_is_kept_already_or_cannot_be_stays(self):
         self.setting.write_text("11")
@@ -44,9 +55,9 @@ class MemoryKept(unittest.TestCase):
             self.setting.write_text("9")  # by whom it belongs to
         self.assertEqual(self.setting.read_text(), "9")
         self.setting.unlink()
-        with memory_kept(self.setting):
+        with memory_kept(self.setting), nodes_alike(self.other):
             pass
-        self.assertFalse(self.setting.exists())
+        self.assertFalse(self.setting.exists() or self.other.exists())
 
 
 class ResultsTest(unittest.TestCase):
