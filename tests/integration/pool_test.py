@@ -89,6 +89,21 @@ class NodePool(LaunchCase):
             self.assertIn("is damaged", self.output)
             self.assertEqual(copy.read_bytes(), whole)
 
+    def test_a_cache_that_does_not_fit_where_the_vms_do_is_refused(self):
+        # Two overlays of 4 MiB fit into this folder, and a cache of 16 MiB does not.
+        small = ["unshare", "--mount", *(["--map-root-user"] if os.geteuid() != 0 else []), "sh", "-c",
+                 f'mount -t tmpfs -o size=10M none {self.node_dir} && exec "$@"', "sh"]
+        disk = self.guest("a")
+        out = self.run_command([*small, *self.command(disk, ranks=None)], expect=4)
+        self.assertRegex(out, rf"2 overlays x 4 MiB \+ 16 MiB cache = 24 MiB, and --node-dir '{self.node_dir}' has [89] MiB free; name another folder")
+        self.assert_nothing_left()
+        tables, attributes = self.read_record(self.record)
+        self.assertTrue(tables["vms"].t_spawn.isna().all())
+        self.assertEqual(attributes["exit_status"], 4)
+        out = self.run_command([*small, *self.command(disk, "--overcommit", "all", ranks=None)])
+        self.assertIn("may not fit", out)
+        self.assertIn("2 of 2 VMs ready", out)
+
     def test_a_damaged_filled_cache_is_filled_anew(self):
         disk = self.guest("a")
         options = ("--driver", "copy-on-read", "--verify-cache", "none")  # nobody compares it with the image
