@@ -146,6 +146,7 @@ class Box:
     def __init__(self, nodes, rate, images=(), options=(), node_storage="/dev/shm", started_by="mpirun"):
         self.name = f"x{os.getpid()}n{next(self.numbers)}"
         self.nodes, self.rate, self.node_storage, self.started_by = nodes, rate, pathlib.Path(node_storage), started_by
+        self.holding = 0  # so many nodes, the first ones, hold the boot cache, as who launches says
         self.up_options = ["--nodes", nodes, "--rate", rate, "--node-storage", node_storage, "--owner", os.getpid(),
                            *(["--slurm"] if started_by == "srun" else []), *(word for image in images for word in ("--image", image)), *options]
 
@@ -177,15 +178,10 @@ class Box:
         """The counters of the storage node's modelled disk."""
         return json.loads(self.cluster("disk"))
 
-    def _caches(self):
-        return list((self.node_storage / f"vmi-cluster-{self.name}").glob("node*/cache/*"))
-
-    def nodes_with_cache(self):
-        return len({path.parent for path in self._caches()})
-
     def forget_caches(self):
         """Empties the nodes' own storage."""
-        for path in self._caches():
+        self.holding = 0
+        for path in (self.node_storage / f"vmi-cluster-{self.name}").glob("node*/cache/*"):
             path.unlink()
 
     def forget(self, name):

@@ -36,7 +36,7 @@ LINK_BOUND = ("plain", "cold stock", "cold")
 FEW_NODES = 4
 BESIDE = 3
 
-# Options of each arm. "held" is measured right after "sent", with the caches that it left on the nodes.
+# Options of each arm. "held" is measured with the caches that "sent" left on the nodes, or a launch before it.
 ARMS = {
     "plain": lambda boot: ["--cache", "none"],
     "full": lambda boot: ["--cache", "full"],
@@ -124,11 +124,14 @@ class Work:
         options = ARMS[arm](self.boot)
         if arm != "held":
             box.forget_caches()
-        elif box.nodes_with_cache() < nodes:  # of a run that was cut off between the two
-            launch(box, self.boot, nodes, options, self.folder / f"again-{box.name}.h5", 0, beside=beside)
+        elif box.holding < nodes:  # another cluster has them, or what sent them was measured before
+            box.forget_caches()
+            launch(box, self.boot, nodes, options, self.folder / f"before-{box.name}.h5", 0, beside=beside)
         record = self.folder / f"{arm.replace(' ', '-')}-{self.rate}-{nodes}-{repeat}.h5"
         row, share = launch(box, self.boot, nodes, options, record, self.plan.think, timeout=120 + 3 * self.expected_s(nodes, arm),
                             local=arm == "full", beside=beside, notes={"dilation": self.results.attributes["dilation"], "arm": arm})
+        if arm in ("sent", "held"):
+            box.holding = nodes
         first = {"arm": arm, "rate_mbit": self.rate, "nodes": nodes, "repeat": repeat, "last_ready_s": row["last_ready_s"]}
         storage = "memory" if box.node_storage == pathlib.Path("/dev/shm") else "disk"
         self.results.add({**first, **row, "measured_mbit": box.measured_mbit, "node_storage": storage}, share)

@@ -29,7 +29,8 @@ class Results:
         self.lock = threading.Lock()  # of the rows, their journal and the failures: measurements may run beside each other
         self.failures = []
         self.path = folder / f"{name}.h5"
-        self.journal = folder / "points.jsonl"
+        self.journal, self.took = folder / "points.jsonl", folder / "took_s"
+        self.begin = time.monotonic()
         self.rows = [json.loads(line) for line in self.journal.read_text().splitlines()] if self.journal.exists() else []
         self.attributes = {"experiment": name, "schema_version": 1, "most_cpu_share": most_cpu, **machine_facts(), **attributes}
 
@@ -53,14 +54,14 @@ class Results:
 
     @contextlib.contextmanager
     def timed(self):
-        """What it takes to measure: the attribute took_s, with what earlier calls took for the rows that are there already."""
-        took, begin = self.journal.with_name("took_s"), time.monotonic()
-        before = float(took.read_text()) if took.exists() else 0.0
-        try:
-            yield
-        finally:
-            self.attributes["took_s"] = before + time.monotonic() - begin
-            took.write_text(f"{self.attributes['took_s']:.1f}\n")
+        """What it takes to measure: the attribute took_s, with what earlier calls took until their last row."""
+        self.begin = time.monotonic() - (float(self.took.read_text()) if self.took.exists() else 0.0)
+        yield
+        self._note_time()
+
+    def _note_time(self):
+        self.attributes["took_s"] = time.monotonic() - self.begin
+        self.took.write_text(f"{self.attributes['took_s']:.1f}\n")
 
     @contextlib.contextmanager
     def going_on(self):
@@ -84,6 +85,7 @@ class Results:
                 file.write(json.dumps(row) + "\n")
                 file.flush()
                 os.fsync(file.fileno())
+            self._note_time()
         shown = ", ".join(f"{key} {value:.4g}" if isinstance(value, float) else f"{key} {value}" for key, value in list(row.items())[:SHOWN])
         say(f"{shown}; processors busy {cpu_share:.0%}{' (VOID)' if row['void'] else ''}")
 

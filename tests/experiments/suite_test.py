@@ -1,12 +1,14 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: Apache-2.0
 """experiments/run: an experiment from its machine to its report."""
+import contextlib
 import os
 import pathlib
 import signal
 import subprocess
 import sys
 import tempfile
+import threading
 import unittest
 
 import h5py
@@ -17,7 +19,7 @@ from harness import BIN, LaunchCase
 RUN = pathlib.Path(__file__).resolve().parents[2] / "experiments/run"
 sys.path.insert(0, str(RUN.parent))
 
-from suite.box import ExperimentError, memory_kept, nodes_alike, qemu  # noqa: E402
+from suite.box import ExperimentError, in_lanes, memory_kept, nodes_alike, qemu  # noqa: E402
 from suite.results import Results  # noqa: E402
 
 HAS_DRIVER = "vmicache" in subprocess.run([qemu(), "--version"], capture_output=True, text=True, check=True).stdout
@@ -60,6 +62,41 @@ with memory_kept(setting), nodes_alike(other):
         self.assertFalse(self.setting.exists() or self.other.exists())
 
 
+class Lanes(unittest.TestCase):
+    def setUp(self):
+        self.boxes, self.taken = [], []
+
+    @contextlib.contextmanager
+    def box(self):
+        self.boxes.append(len(self.boxes))
+        yield self.boxes[-1]
+
+    def test_each_has_a_cluster_which_takes_the_next_point(self):
+        both = threading.Barrier(2, timeout=30)
+
+        def measure(box, point):
+            self.taken.append((box, point))
+            if point < 2:
+                both.wait()
+        in_lanes(2, range(5), self.box, measure)
+        self.assertEqual((self.boxes, sorted(point for _, point in self.taken)), ([0, 1], [0, 1, 2, 3, 4]))
+        self.assertEqual({box for box, point in self.taken if point < 2}, {0, 1})
+
+    def test_there_are_no_more_than_points(self):
+        in_lanes(3, [7], self.box, lambda box, point: self.taken.append(point))
+        in_lanes(3, [], self.box, self.fail)
+        self.assertEqual((self.boxes, self.taken), ([0], [7]))
+
+    def test_after_one_that_fails_none_is_begun(self):
+        def measure(_, point):
+            self.taken.append(point)
+            if point == 1:
+                raise ExperimentError("one")
+        with self.assertRaisesRegex(ExperimentError, "one"):
+            in_lanes(1, range(5), self.box, measure)
+        self.assertEqual(self.taken, [0, 1])
+
+
 class ResultsTest(unittest.TestCase):
     def results(self):
         return Results("some", self.folder, 0.85)
@@ -78,6 +115,23 @@ class ResultsTest(unittest.TestCase):
         later.add({"nodes": 1}, 0.9)
         self.assertTrue(self.results().has(nodes=1))
         self.assertEqual([row["void"] for row in self.results().rows], [1, 0, 1, 1])
+
+    def test_what_calls_took_that_were_cut_off_counts(self):
+        took = self.folder / "took_s"
+        took.write_text("100.0\n")
+        with self.assertRaises(KeyError), self.results().timed():
+            raise KeyError  # before anything was measured
+        self.assertEqual(took.read_text(), "100.0\n")
+        cut_off = self.results()
+        with self.assertRaises(KeyError), cut_off.timed():
+            cut_off.add({"nodes": 1}, 0.5)
+            raise KeyError
+        self.assertEqual(float(took.read_text()), round(cut_off.attributes["took_s"], 1))
+        results = self.results()
+        with results.timed():
+            pass
+        self.assertGreaterEqual(results.attributes["took_s"], float(took.read_text()) - 0.1)
+        self.assertGreaterEqual(float(took.read_text()), 100)
 
     def test_two_measurements_may_fail(self):
         results = self.results()
