@@ -94,7 +94,7 @@ class Work:
 
     def waits(self, nodes, arm):
         """Does this launch leave the processors to others nearly all the time? What others are compared with has the machine for itself."""
-        reference = arm in ("sent", "held") and nodes <= 2 and self.rate < FAST_MBIT
+        reference = nodes == 2 and self.rate < FAST_MBIT
         return arm in LINK_BOUND or (nodes <= FEW_NODES and not reference)
 
     def box(self, nodes, **options):
