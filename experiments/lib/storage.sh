@@ -30,7 +30,8 @@ start_storage() {
     if [[ -n $(ls -A "$state/memory") ]]; then serve "$memory_port" memory file; fi
 }
 
-# serve PORT FOLDER [--filter=...] file PARAMETER...: an NBD server whose exports are the names in a folder of the cluster's.
+# serve PORT FOLDER [--filter=...] file PARAMETER...: an NBD server whose exports are the names in a folder of the cluster's. Each connection
+# makes so many threads at once, as QEMU has requests in flight on one.
 serve() {
     local port=$1 folder=$2 tries
     shift 2
