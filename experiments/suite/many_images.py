@@ -24,7 +24,7 @@ class Plan:
 
 
 QUICK = Plan("tiny", 4, [1, 4], 500, (1, 100), 0.05, 1)
-FULL = Plan("tiny", 64, [1, 4, 16, 64], 150, (8, 35), 6.0, 3)
+FULL = Plan("tiny", 64, [1, 4, 16, 64], 150, (8, 35), 4.0, 3)
 # Launches that read from the storage node wait for its disk or link nearly all the time, so several run beside each other, each in a cluster of its own.
 BESIDE = 2
 

@@ -83,7 +83,7 @@ class Work:
         return 8e-6 * self.bytes_sent(nodes, arm) / self.rate + self.boot.think_s * self.plan.think
 
     def is_wanted(self, nodes, arm, repeat):
-        if nodes == 2 and arm not in ("sent", "held"):  # that point is there for T1
+        if nodes == 2 and arm != "sent":  # that point is there for T1
             return False
         if nodes > 16 and self.rate >= FAST_MBIT:
             return False
@@ -93,7 +93,7 @@ class Work:
 
     def waits(self, nodes, arm):
         """Does this launch leave the processors to others nearly all the time? What others are compared with has the machine for itself."""
-        reference = nodes == 2 and self.rate < FAST_MBIT
+        reference = self.rate < FAST_MBIT and (nodes, arm) in ((2, "sent"), (1, "held"))
         return arm in LINK_BOUND or (nodes <= FEW_NODES and not reference)
 
     def box(self, nodes, **options):

@@ -20,7 +20,7 @@ from .box import BIN, Box, CpuMeter, ExperimentError, beside, say
 MIB = 2**20
 # In the box: (nodes, Mbit/s, bytes). Simulated: (nodes, Mbit/s, bytes, scheme).
 QUICK = [(8, 100, 4 * MIB)], [(nodes, 1000, 2 * MIB, scheme) for nodes in (64, 128) for scheme in ("automatic", "chain")]
-FULL = ([(8, 200, 64 * MIB), (16, 100, 32 * MIB), (32, 50, 16 * MIB), (64, 50, 16 * MIB)],
+FULL = ([(8, 200, 64 * MIB), (16, 100, 32 * MIB), (64, 50, 16 * MIB)],
         [(nodes, 1000, 44 * MIB, "automatic") for nodes in (64, 256, 1024, 4096, 16384)]
         + [(nodes, 10000, 44 * MIB, "automatic") for nodes in (64, 1024, 4096)] + [(nodes, 1000, 78 * MIB, "automatic") for nodes in (64, 1024)]
         + [(nodes, 1000, 44 * MIB, "chain") for nodes in (64, 256, 1024)])

@@ -15,7 +15,7 @@ from .one_image import accepts
 
 # Image, quotas (shares of the cache with 4 KiB clusters), factor on pauses, repeats
 QUICK = ("tiny", [0.5, 1.25], 0.02, 1)
-FULL = ("debian", [0.25, 0.5, 0.75, 1.0, 1.25, 2.0, 4.0], 0.1, 3)
+FULL = ("debian", [0.25, 0.5, 0.75, 1.0, 1.25, 2.0], 0.1, 3)
 GRANULARITIES = (512, 4096, 65536)
 ARMS = ("warm", "cold")
 BESIDE = 6  # bytes, not times
