@@ -3,7 +3,7 @@
 
 launch_stages (experiments/simgrid) does in the box what a launch does between its ranks, launch_simulation the same in SimGrid: once
 with the box's links, to see how far it is off, and then with more nodes than one machine holds. Creating and booting VMs
-are waits, taken from the records that one-image left, if any.
+are waits, taken from the records that one-image left, or from a launch of scale's own.
 """
 import dataclasses
 import functools
@@ -16,6 +16,8 @@ import h5py
 import pandas
 
 from .box import BIN, Box, CpuMeter, ExperimentError, beside, say
+from .fleet import launch
+from .inputs import boot_of
 
 MIB = 2**20
 # In the box: (nodes, Mbit/s, bytes). Simulated: (nodes, Mbit/s, bytes, scheme).
@@ -33,9 +35,13 @@ STAGES = ("plan", "offer", "distribute", "prepare", "boot", "end")
 def run(results, folder, full):
     if not (BIN / "launch_simulation").exists():
         raise ExperimentError(f"{BIN / 'launch_simulation'} is missing: install libsimgrid-dev and build again")
-    delays = delays_of(folder.parent / "one-image")
-    results.attributes.update(latency_us=LATENCY_US)
     measured, simulated = FULL if full else QUICK
+    delays = delays_of([folder.parent / "one-image", folder])
+    if delays is None and full:
+        launch_recorded(folder, results.attributes["dilation"], *measured[-1][:2])
+        delays = delays_of([folder])
+    delays = delays or Delays(["--prepare", "0.3", "--boot", "2"], "round figures")
+    results.attributes.update(latency_us=LATENCY_US)
     for nodes, rate, size in measured:
         point = {"nodes": nodes, "rate_mbit": rate, "size_bytes": size, "scheme": "automatic"}
         measure(results, folder, point, 3 if full else 1, delays)
@@ -98,16 +104,23 @@ class Delays:
     source: str
 
 
-def delays_of(folder):
-    """Of the record there with the most VMs that hold a cache; else round figures."""
+def delays_of(folders):
+    """Of the record there with the most VMs of launches that sent a cache; None: there is none whose VMs were all ready."""
     best = None
-    for path in sorted(folder.glob("sent-*.h5")):
+    for path in sorted(path for folder in folders for path in folder.glob("sent-*.h5")):
         with h5py.File(path, "r", locking=False) as file:
             vms = pandas.DataFrame(file["vms"][:])
         if len(vms) and (vms.t_ready > 0).all() and (best is None or len(vms) > len(best[0])):
-            best = vms, path.name
+            best = vms, f"{path.parent.name}/{path.name}"
     if best is None:
-        return Delays(["--prepare", "0.3", "--boot", "2"], "round figures")
-    vms, name = best
+        return None
+    vms, source = best
     listed = {"--prepare": vms.t_spawn - vms.t_prepare, "--boot": vms.t_ready - vms.t_running}
-    return Delays([word for option, seconds in listed.items() for word in (option, ",".join(f"{s:.3f}" for s in seconds))], f"one-image/{name}")
+    return Delays([word for option, seconds in listed.items() for word in (option, ",".join(f"{s:.3f}" for s in seconds))], source)
+
+
+def launch_recorded(folder, dilation, nodes, rate):
+    """Leaves the record of a launch that sends `debian`'s boot cache to the nodes of a box."""
+    boot = boot_of("debian")
+    with Box(nodes, f"{rate}mbit", [boot.image]) as box:
+        launch(box, boot, nodes, ["--cache", boot.cache], folder / f"sent-{rate}-{nodes}.h5", notes={"dilation": dilation, "arm": "sent"})
