@@ -12,14 +12,16 @@ from .box import Box, Meter
 from .fleet import launch
 from .inputs import boot_of
 
-QUICK = ("tiny", [1, 8], 0.2, 1)
-FULL = ("debian", [1, 4, 16, 64], 0.5, 3)
+# Image, VMs, all pauses of a boot in seconds, repeats
+QUICK = ("tiny", [1, 8], 1, 1)
+FULL = ("debian", [1, 4, 16, 64], 12, 3)
 BACKENDS = ("qemu", "libvirt")
 
 
 def run(results, folder, full):
-    image, points, think, repeats = FULL if full else QUICK
+    image, points, pauses_s, repeats = FULL if full else QUICK
     boot = boot_of(image)
+    think = pauses_s / boot.think_s
     results.attributes.update(trace=boot.name, trace_bytes=boot.read_bytes, think_s=boot.think_s, think_factor=think)
     todo = [(vms, backend, repeat) for repeat in range(repeats) for vms in points for backend in BACKENDS
             if not results.has(vms=vms, backend=backend, repeat=repeat)]

@@ -3,7 +3,8 @@
 
 launch_stages (experiments/simgrid) does in the box what a launch does between its ranks, launch_simulation the same in SimGrid: once
 with the box's links, to see how far it is off, and then with more nodes than one machine holds. Creating and booting VMs
-are waits, taken from the records that one-image left, or from a launch of scale's own.
+are waits, taken from the records that one-image left, or from a launch of scale's own. Boots are divided by the dilation: the simulated
+links are as fast as real ones, and so are their guests.
 """
 import dataclasses
 import functools
@@ -36,10 +37,11 @@ def run(results, folder, full):
     if not (BIN / "launch_simulation").exists():
         raise ExperimentError(f"{BIN / 'launch_simulation'} is missing: install libsimgrid-dev and build again")
     measured, simulated = FULL if full else QUICK
-    delays = delays_of([folder.parent / "one-image", folder])
+    dilation = results.attributes["dilation"]
+    delays = delays_of([folder.parent / "one-image", folder], dilation)
     if delays is None and full:
-        launch_recorded(folder, results.attributes["dilation"], *measured[-1][:2])
-        delays = delays_of([folder])
+        launch_recorded(folder, dilation, *measured[-1][:2])
+        delays = delays_of([folder], dilation)
     delays = delays or Delays(["--prepare", "0.3", "--boot", "2"], "round figures")
     results.attributes.update(latency_us=LATENCY_US)
     for nodes, rate, size in measured:
@@ -104,7 +106,7 @@ class Delays:
     source: str
 
 
-def delays_of(folders):
+def delays_of(folders, dilation):
     """Of the record there with the most VMs of launches that sent a cache; None: there is none whose VMs were all ready."""
     best = None
     for path in sorted(path for folder in folders for path in folder.glob("sent-*.h5")):
@@ -115,7 +117,7 @@ def delays_of(folders):
     if best is None:
         return None
     vms, source = best
-    listed = {"--prepare": vms.t_spawn - vms.t_prepare, "--boot": vms.t_ready - vms.t_running}
+    listed = {"--prepare": vms.t_spawn - vms.t_prepare, "--boot": (vms.t_ready - vms.t_running) / dilation}
     return Delays([word for option, seconds in listed.items() for word in (option, ",".join(f"{s:.3f}" for s in seconds))], source)
 
 
