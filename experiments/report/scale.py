@@ -62,8 +62,8 @@ def text(experiment):
                           f"{row.total_s:.2f}", f"{row.distribute_s / row.limit_s:.2f}"))
     rows = experiment.valid[experiment.valid.kind == "simulated"]
     delays = "; ".join(f"{source}: boots {frame.boot_s.median():.2f} s" for source, frame in rows.groupby("delays_of"))
-    said = (f"Simulated launches of one VM a node (SimGrid; links of {a['latency_us']:g} us and 94 % of their rate). VMs are created in the time that was recorded, and boot in "
-            f"what was, over a dilation of {a['dilation']:g} ({delays}). 'prepare' is what of creating VMs outlasts the distribution.")
+    said = (f"Simulated launches of one VM a node (SimGrid; links of {a['latency_us']:g} us and 94 % of their rate). What creating and "
+            f"booting VMs takes is from {delays}. 'prepare' is what of creating VMs outlasts the distribution.")
     parts = [check(experiment), textwrap.fill(said, 120) + "\n\n" + "\n".join(grid(found))]
     return "\n\n".join(part for part in parts if part)
 

@@ -113,7 +113,7 @@ def delays_of(folders, dilation):
         with h5py.File(path, "r", locking=False) as file:
             vms = pandas.DataFrame(file["vms"][:])
         if len(vms) and (vms.t_ready > 0).all() and (best is None or len(vms) > len(best[0])):
-            best = vms, f"{path.parent.name}/{path.name}"
+            best = vms, f"{path.parent.name}/{path.name}, boots over a dilation of {dilation:g}"
     if best is None:
         return None
     vms, source = best
