@@ -19,7 +19,7 @@ void Pace::moved(Bytes total) {
   if (total - counted_ < kPieces * piece_) return;
   const double pieces = static_cast<double>(total - counted_) / static_cast<double>(piece_);
   const auto piece_time = duration_cast<microseconds>((last_ - counted_at_) / pieces);
-  nap_ = std::min(piece_time < kSlow ? piece_time / 2 : piece_time, kLongest);
+  nap_ = std::min(piece_time < kSlow ? piece_time / 4 : piece_time, kLongest);
   counted_ = total;
   counted_at_ = last_;
 }

@@ -7,7 +7,7 @@
 namespace vmi {
 
 /// How long to nap between two steps of a transfer: what each of the last eight pieces or more took, at most
-/// 10 ms; half of that where a piece takes less than 5 ms. With a window of four pieces a link is left
+/// 10 ms; a quarter of that where a piece takes less than 5 ms. With a window of four pieces a link is left
 /// without work only when a nap comes late by more than a piece's time, so naps do not slow what they are
 /// measured by, and are short again soon after a stall; a slow link costs little processor time (its nodes
 /// may share cores with what is being started), and a fast one is polled. Where nothing moves, naps grow to a
