@@ -21,7 +21,7 @@ def text(experiment):
         rows.append((backend, str(vms), f"{m.distribute_s:.2f}", f"{m.last_ready_s:.2f}", f"{m.last_boot_s:.2f}", size(m.vm_pss_bytes),
                      size(m.launcher_pss_bytes), f"{m.qemu_cpu_s:.2f}"))
     intro = (f"VMs on one node that holds the cache of '{a['trace']}', replaying its boot with pauses of {a['think_s']:.1f} s times "
-             f"{a['think_factor']:g} (dilation {a['dilation']:g}). Memory is the proportional share at its most; the cache's pages, which all "
+             f"{a['think_factor']:.3g} (dilation {a['dilation']:g}). Memory is the proportional share at its most; the cache's pages, which all "
              "VMs share, are the file's and not in it. Medians.")
     return textwrap.fill(intro, 120) + "\n\n" + "\n".join(grid(rows))
 
@@ -45,5 +45,5 @@ def draw(experiment):
     a = experiment.attributes
     panels[0].axhline(a["think_s"] * a["think_factor"], color="black", linestyle="--", linewidth=1)
     panels[0].annotate("recorded pauses alone", (points[0], a["think_s"] * a["think_factor"]), xytext=(0, -10), textcoords="offset points", fontsize=7)
-    figure.supxlabel(f"Replayed boots of '{a['trace']}', pauses x {a['think_factor']:g}; dilation {a['dilation']:g}.", fontsize=7)
+    figure.supxlabel(f"Replayed boots of '{a['trace']}', pauses x {a['think_factor']:.3g}; dilation {a['dilation']:g}.", fontsize=7)
     return figure

@@ -29,7 +29,7 @@ def text(experiment):
 def _intro(a):
     d = a["dilation"]
     return (f"{a['nodes']} nodes, one replayed VM each ('{a['trace']}', {a['trace_bytes'] / 1e6:.0f} MB, pauses of {a['think_s']:.1f} s times "
-            f"{a['think_factor']:g}), of 1 to {a['nodes']} different images on one modelled disk: {a['seek_ms']:g} ms a seek, {a['disk_mb_s']:g} MB/s, "
+            f"{a['think_factor']:.3g}), of 1 to {a['nodes']} different images on one modelled disk: {a['seek_ms']:g} ms a seek, {a['disk_mb_s']:g} MB/s, "
             f"links of {a['rate_mbit']:g} Mbit/s. Guests compute about {d:g} times slower here than with KVM: the disk stands for one of "
             f"{a['seek_ms'] / d:.2g} ms and {a['disk_mb_s'] * d:.0f} MB/s, the links for {a['rate_mbit'] * d / 1000:.2g} Gbit/s. The images are copies "
             "in name only: one file with a place on the disk, and in the storage node's memory, for each; that memory is empty at first and then keeps "
@@ -71,7 +71,7 @@ def draw(experiment):
     figure.legend(*axes.get_legend_handles_labels(), loc="upper center", ncol=2, fontsize=8, frameon=False)
     figure.get_layout_engine().set(rect=(0, 0, 1, 0.85))
     d = a["dilation"]
-    figure.supxlabel(f"Replayed boots of '{a['trace']}' ({a['trace_bytes'] / 1e6:.0f} MB, pauses {a['think_s']:.1f} s x {a['think_factor']:g}); disk "
+    figure.supxlabel(f"Replayed boots of '{a['trace']}' ({a['trace_bytes'] / 1e6:.0f} MB, pauses {a['think_s']:.1f} s x {a['think_factor']:.3g}); disk "
                      f"{a['seek_ms']:g} ms and {a['disk_mb_s']:g} MB/s, links {a['rate_mbit']:g} Mbit/s.\nDilation {d:g}: they stand for "
                      f"{a['seek_ms'] / d:.2g} ms, {a['disk_mb_s'] * d:.0f} MB/s and {a['rate_mbit'] * d / 1000:.2g} Gbit/s. Median, least and most of the runs.",
                      fontsize=7)
