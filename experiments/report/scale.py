@@ -72,7 +72,7 @@ def draw(experiment):
     groups = series(experiment)
     figure, panels = pyplot.subplots(1, 3, figsize=(13, 4.2), layout="constrained")
     draw_check(experiment, panels[0])
-    (cache, rate, _), frame = next(item for item in groups if item[0][2] == "automatic")
+    (cache, rate, _), frame = max((item for item in groups if item[0][2] == "automatic"), key=lambda item: len(item[1]))
     for stage, (colour, marker) in STAGES.items():
         panels[1].plot(frame.nodes, frame[f"{stage}_s"].clip(lower=1e-4), color=colour, marker=marker, label=stage)
     panels[1].axhline(frame.limit_s.iloc[0], color="black", linestyle="--", linewidth=1, label="cache / link rate")

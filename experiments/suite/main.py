@@ -22,7 +22,7 @@ def parser():
     p.add_argument("names", metavar="NAME", nargs="+", choices=[*EXPERIMENTS, "all"], help="which; all of them: all")
     size = p.add_mutually_exclusive_group()
     size.add_argument("--quick", action="store_true", help="a few small points, within minutes (the default)")
-    size.add_argument("--full", action="store_true", help="the points of the evaluation, an hour and more")
+    size.add_argument("--full", action="store_true", help="the points of the evaluation, over two hours")
     p.add_argument("--out", metavar="DIR", type=pathlib.Path, default=pathlib.Path("build/experiments"),
                    help="where to [build/experiments]; what it holds already is not measured again")
     p.add_argument("--dilation", type=float, default=15, metavar="F",
