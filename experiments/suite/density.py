@@ -21,7 +21,7 @@ BACKENDS = ("qemu", "libvirt")
 def run(results, folder, full):
     image, points, pauses_s, repeats = FULL if full else QUICK
     boot = boot_of(image)
-    think = pauses_s / boot.think_s
+    think = boot.factor(pauses_s)
     results.attributes.update(trace=boot.name, trace_bytes=boot.read_bytes, think_s=boot.think_s, think_factor=think)
     todo = [(vms, backend, repeat) for repeat in range(repeats) for vms in points for backend in BACKENDS
             if not results.has(vms=vms, backend=backend, repeat=repeat)]

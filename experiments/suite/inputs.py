@@ -27,6 +27,10 @@ class Boot:
     think_s: float     # recorded pauses
     recorded_cpu: float  # share of the machine that was busy while it was recorded; with one guest, 1 of its processors is
 
+    def factor(self, pauses_s):
+        """What the recorded pauses are multiplied by to take `pauses_s` in all."""
+        return pauses_s / self.think_s
+
 
 def boot_of(name):
     """The boot of scripts/images' image `name`, recorded now unless that was done before."""

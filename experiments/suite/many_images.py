@@ -38,8 +38,7 @@ ARMS = {
 def run(results, folder, full):
     plan = FULL if full else QUICK
     boot = boot_of(plan.image)
-    think = plan.pauses_s / boot.think_s
-    results.attributes.update(trace=boot.name, trace_bytes=boot.read_bytes, think_s=boot.think_s, think_factor=think,
+    results.attributes.update(trace=boot.name, trace_bytes=boot.read_bytes, think_s=boot.think_s, think_factor=boot.factor(plan.pauses_s),
                               recorded_cpu_share=boot.recorded_cpu, cache_bytes=boot.cache.stat().st_size, rate_mbit=plan.rate,
                               seek_ms=plan.disk[0], disk_mb_s=plan.disk[1], nodes=plan.nodes)
 
@@ -52,24 +51,24 @@ def run(results, folder, full):
 
     def measure_beside(box, point):
         with results.going_on():
-            measure(results, folder, box, boot, plan, think, *point, beside=True)
+            measure(results, folder, box, boot, plan, *point, beside=True)
 
     def measure_held(box, point):
         with results.going_on():
             if box.holding < plan.nodes:
                 launch(box, boot, plan.nodes, ARMS["held"](box, boot), folder / "before.h5", 0)
                 box.holding = plan.nodes
-            measure(results, folder, box, boot, plan, think, *point)
+            measure(results, folder, box, boot, plan, *point)
 
     for repeat in range(plan.repeats):
         in_lanes(BESIDE, todo(("plain", "storage memory"), repeat), box, measure_beside)
     in_lanes(1, [point for repeat in range(plan.repeats) for point in todo(["held"], repeat)], box, measure_held)
 
 
-def measure(results, folder, box, boot, plan, think, images, arm, repeat, **options):
+def measure(results, folder, box, boot, plan, images, arm, repeat, **options):
     box.cluster("storage", "--disk", f"{plan.disk[0]}ms:{plan.disk[1]}MB", "--copies", images)
     record = folder / f"{arm.replace(' ', '-')}-{images}-{repeat}.h5"
-    row, share = launch(box, boot, plan.nodes, ARMS[arm](box, boot), record, think, timeout=3600, **options,
+    row, share = launch(box, boot, plan.nodes, ARMS[arm](box, boot), record, boot.factor(plan.pauses_s), timeout=3600, **options,
                         notes={"dilation": results.attributes["dilation"], "arm": arm, "images": images, "disk": f"{plan.disk[0]} ms, {plan.disk[1]} MB/s"})
     disk = box.disk()
     first = {"arm": arm, "images": images, "repeat": repeat, "last_ready_s": row["last_ready_s"], "disk_busy_s": disk["busy_s"],

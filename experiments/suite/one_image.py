@@ -32,7 +32,7 @@ FAST_MBIT = 500  # links from this rate on carry more to 64 nodes than two proce
 # in a cluster of its own. They start one after the other: processes that all nodes start need all processors for seconds. Three of 64 nodes
 # keep the processors busy for two thirds of the time, and take as long as alone.
 LINK_BOUND = ("plain", "cold stock", "cold")
-FEW_NODES = {"slow": 16, "fast": 4}
+FEW_NODES, FEW_NODES_FAST = 16, 4
 BESIDE = 3
 
 # Options of each arm. "held" is measured with the caches that "sent" left on the nodes, or a launch before it.
@@ -93,9 +93,10 @@ class Work:
 
     def waits(self, nodes, arm):
         """Does this launch leave the processors to others nearly all the time? What others are compared with has the machine for itself."""
-        link = "fast" if self.rate >= FAST_MBIT else "slow"
-        reference = link == "slow" and (nodes, arm) in ((2, "sent"), (1, "held"))
-        return arm in LINK_BOUND or (nodes <= FEW_NODES[link] and not reference)
+        if self.rate >= FAST_MBIT:
+            return arm in LINK_BOUND or nodes <= FEW_NODES_FAST
+        reference = (nodes, arm) in ((2, "sent"), (1, "held"))
+        return arm in LINK_BOUND or (nodes <= FEW_NODES and not reference)
 
     def box(self, nodes, **options):
         return Box(nodes, f"{self.rate}mbit", [self.boot.image], started_by=self.results.attributes["started_by"], **options)
