@@ -51,7 +51,10 @@ std::shared_ptr<EarlyVm> EarlyVms::take(int index, const VmPlan& plan, const Hyp
     if (!found) return nullptr;
     coming = std::move(found.mapped());
   }
-  if (coming.wait_for(deadline.left()) != std::future_status::ready) return nullptr;
+  if (coming.wait_for(deadline.left()) != std::future_status::ready) {
+    end_later(std::move(coming));
+    return nullptr;
+  }
   try {
     std::shared_ptr<EarlyVm> vm = coming.get();
     if (vm->hypervisor.get() == &hypervisor && vm->cpus == cpus && are_same(vm->plan, plan)) {
@@ -81,15 +84,31 @@ void EarlyVms::end_all() {
     const std::lock_guard lock(mutex_);
     vms.swap(vms_);
   }
-  for (const auto& [index, coming] : vms) {
-    pool_.submit([coming = coming] {
-      try {
-        end(*coming.get());
-      } catch (const std::exception&) {
-        // It could not be created.
-      }
-    });
+  for (auto& [index, coming] : vms) end_later(std::move(coming));
+}
+
+bool EarlyVms::none() const {
+  const std::lock_guard lock(mutex_);
+  return vms_.empty() && ending_ == 0;
+}
+
+void EarlyVms::end_later(Coming coming) {
+  {
+    const std::lock_guard lock(mutex_);
+    ++ending_;
   }
+  pool_.submit([this, coming = std::move(coming)] {
+    try {
+      end(*coming.get());
+    } catch (const std::exception&) {
+      // It could not be created.
+    }
+    {
+      const std::lock_guard lock(mutex_);
+      if (--ending_ > 0) return;
+    }
+    none_left_();
+  });
 }
 
 }  // namespace vmi::supervisor

@@ -13,6 +13,7 @@
 #include <memory>
 #include <mutex>
 #include <string>
+#include <utility>
 
 namespace vmi::supervisor {
 
@@ -32,7 +33,9 @@ class EarlyVms {
  public:
   using Create = std::function<std::shared_ptr<EarlyVm>()>;
 
-  explicit EarlyVms(WorkerPool& pool) : pool_(pool) {}
+  /// `none_left`: called from a thread of the pool when the last of those that were to be ended is gone.
+  EarlyVms(WorkerPool& pool, std::function<void()> none_left)
+      : pool_(pool), none_left_(std::move(none_left)) {}
 
   /// Has the pool create VM `index`. One whose creation throws is not there to be taken.
   void create(int index, Create create);
@@ -46,15 +49,22 @@ class EarlyVms {
   /// Until none is being created, or the deadline.
   void wait(Deadline deadline);
 
-  /// Has the pool end those that nobody took.
+  /// Has the pool end those that nobody took, also one that is still being created.
   void end_all();
+
+  /// No VM that nobody took exists, is being created or is being ended.
+  bool none() const;
 
  private:
   using Coming = std::shared_future<std::shared_ptr<EarlyVm>>;
 
+  void end_later(Coming coming);
+
   WorkerPool& pool_;
-  std::mutex mutex_;
+  std::function<void()> none_left_;
+  mutable std::mutex mutex_;
   std::map<int, Coming> vms_;  ///< guarded by mutex_
+  int ending_ = 0;             ///< guarded by mutex_
 };
 
 }  // namespace vmi::supervisor

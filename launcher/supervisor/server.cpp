@@ -21,10 +21,11 @@ constexpr int kBackground = 4;
 constexpr auto kEarlyCreate = 60s;
 constexpr auto kEarlyTurn = 100ms;
 constexpr auto kReapDelay = 5ms;  // one look through /proc for many deaths
-// Together they stay below the 10 s within which an interrupted launch must be gone.
+// Together they are the 10 s within which an interrupted launch must be gone.
 constexpr auto kVmsEnd = 3s;
+constexpr auto kVmsLook = 250ms;  // for a QEMU that was only being started when the others were killed
 constexpr auto kCommandEnd = 2s;
-constexpr auto kStrayEnd = 1s;
+constexpr auto kStrayEnd = 500ms;  // twice
 constexpr auto kRecordEnd = 2s;
 constexpr auto kThreadsEnd = 1s;
 constexpr auto kLastWords = 500ms;
@@ -38,7 +39,7 @@ Server::Server(Channel rank, RuntimeDir runtime, Variables original)
       command_(loop_, std::move(original)),
       creators_(kCreators),
       background_(kBackground),
-      early_(creators_),
+      early_(creators_, [this] { loop_.post([] {}); }),
       vms_({.loop = loop_,
             .pool = creators_,
             .reaper = reaper_,
@@ -275,6 +276,8 @@ void Server::prepare_ahead(const PrepareAhead& request) {
       vm->hypervisor = hypervisors_.get(backend);
       try {
         make_files(spec, vm->plan);
+        vm->hypervisor->warm(vm->plan.guest);  // takes its time, and the rank may go meanwhile
+        if (ending_) throw Error(ExitStatus::interrupted, "the launch is ending");
         vm->domain = vm->hypervisor->create_paused(vm->plan, Deadline::after(kEarlyCreate));
       } catch (const std::exception&) {
         remove_files(vm->plan);
@@ -337,16 +340,20 @@ bool Server::end_everything() {
   command_.signal(SIGTERM);
   early_.end_all();
   vms_.stop_all(false, [] {});
-  const auto vms_gone = [this] { return vms_.all_ended(); };
-  if (!loop_.run_until(vms_gone, Deadline::after(kVmsEnd)))
+  const auto vms_gone = [this] { return vms_.all_ended() && early_.none(); };
+  const Deadline vms_end = Deadline::after(kVmsEnd);
+  while (!loop_.run_until(vms_gone, vms_end.sooner_of(Deadline::after(kVmsLook)))) {
     kill_emulators_in(runtime_.path(), runtime_.emulators());
+    if (vms_end.passed()) break;
+  }
   loop_.run_until([this] { return !command_.running(); }, Deadline::after(kCommandEnd));
   command_.signal(SIGKILL);
   // What is left are orphans of the command, and tools that a thread waits for, which then gives up.
   if (!kill_children(Deadline::after(kStrayEnd))) log_warning("some process does not end");
   const bool record_closed = !record_ || record_->finish(Deadline::after(kRecordEnd));
-  const bool threads_ended = background_.close(Deadline::after(kThreadsEnd)) &&
-                             creators_.close(Deadline::after(kThreadsEnd)) && record_closed;
+  const Deadline threads_end = Deadline::after(kThreadsEnd);
+  const bool background_ended = background_.close(threads_end);
+  const bool creators_ended = creators_.close(threads_end);
   bool said = false;
   loop_.post([&said] { said = true; });  // behind whatever was posted before
   loop_.run_until([&said] { return said; }, Deadline::after(kLastWords));
@@ -354,7 +361,10 @@ bool Server::end_everything() {
   rank_.flush(Deadline::after(kLastWords));
   if (node_) node_->remove();
   runtime_.remove();
-  return threads_ended;
+  const bool threads_ended = background_ended && creators_ended;
+  // What a thread starts from now on lacks its folder and ends by itself.
+  if (!threads_ended) kill_children(Deadline::after(kStrayEnd));
+  return threads_ended && record_closed;
 }
 
 }  // namespace vmi::supervisor

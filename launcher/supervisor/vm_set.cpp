@@ -131,6 +131,8 @@ void VmSet::create(const VmPtr& vm, const Maker& make, std::chrono::milliseconds
         outcome.domain = early->domain;
         outcome.t_prepare = early->t_prepare;
         outcome.t_spawn = early->t_spawn;
+      } else if (*cancelled) {
+        throw Error(ExitStatus::interrupted, "it was stopped while it was being made");
       } else {
         outcome.domain = made.hypervisor->create_paused(outcome.plan, deadline);
         outcome.t_spawn = monotonic_ns();

@@ -34,7 +34,7 @@ void check_that_all_start(Fixture& fixture, const std::vector<VmSpec>& vms) {
   wait_for_qemus(fixture, vms.size());
   fixture.call(StopAll{});
   fixture.supervisor().shutdown(Deadline::after(10s));
-  CHECK(fixture.leftovers().empty());
+  CHECK_THAT(fixture.leftovers(), Catch::Equals(""));
 }
 
 }  // namespace
@@ -56,7 +56,7 @@ TEST_CASE("a VM created ahead is the one that is then prepared") {
   fixture.call(StopAll{});
   CHECK(fixture.all<VmStopped>().size() == 2);
   fixture.supervisor().shutdown(Deadline::after(10s));
-  CHECK(fixture.leftovers().empty());
+  CHECK_THAT(fixture.leftovers(), Catch::Equals(""));
 }
 
 TEST_CASE("a VM created ahead otherwise than it is wanted makes way") {
@@ -80,7 +80,7 @@ TEST_CASE("a VM created ahead otherwise than it is wanted makes way") {
   CHECK(qemus_of(fixture) == 2);
   fixture.call(StopAll{});
   fixture.supervisor().shutdown(Deadline::after(10s));
-  CHECK(fixture.leftovers().empty());
+  CHECK_THAT(fixture.leftovers(), Catch::Equals(""));
 }
 
 TEST_CASE("VMs created ahead that nobody wants end when the others start") {
@@ -117,5 +117,5 @@ TEST_CASE("VMs created ahead end with the rank") {
   fixture.call(ahead(fixture, fixture.vms(2)));
   if (GENERATE(true, false)) wait_for_qemus(fixture, 2);
   fixture.supervisor().shutdown(Deadline::after(10s));
-  CHECK(fixture.leftovers().empty());
+  CHECK_THAT(fixture.leftovers(), Catch::Equals(""));
 }

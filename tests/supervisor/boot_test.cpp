@@ -34,7 +34,7 @@ TEST_CASE("VMs are prepared paused, resumed together, ready, and gone") {
     CHECK(vm.stats.hits == kUnknown);
   }
   fixture.supervisor().shutdown(Deadline::after(std::chrono::seconds(10)));
-  CHECK(fixture.leftovers().empty());
+  CHECK_THAT(fixture.leftovers(), Catch::Equals(""));
 }
 
 TEST_CASE("times of a VM are in order") {

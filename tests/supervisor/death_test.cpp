@@ -5,6 +5,8 @@
 #include "launcher/supervisor/runtime_dir.hpp"
 #include "rank_that_holds.hpp"
 
+#include <thread>
+
 #include <catch2/catch.hpp>
 #include <signal.h>
 #include <unistd.h>
@@ -40,7 +42,15 @@ TEST_CASE("closing the rank's end ends VMs in whatever state they are") {
   if (state == "running" || state == "ready") fixture.call(ResumeAll{});
   if (state == "ready") fixture.wait_for<VmReady>(4);
   fixture.supervisor().shutdown(Deadline::after(10s));
-  CHECK(fixture.leftovers().empty());
+  CHECK_THAT(fixture.leftovers(), Catch::Equals(""));
+}
+
+TEST_CASE("libvirt's own look at QEMU ends with the rank") {
+  Fixture fixture(Backend::libvirt);
+  fixture.supervisor().send(Warm{.backend = Backend::libvirt, .accel = "tcg"});
+  std::this_thread::sleep_for(GENERATE(0ms, 20ms, 100ms, 300ms));
+  fixture.supervisor().shutdown(Deadline::after(10s));
+  CHECK_THAT(fixture.leftovers(), Catch::Equals(""));
 }
 
 TEST_CASE("a profile under way ends with the rank") {
@@ -88,7 +98,7 @@ TEST_CASE("when rank and supervisor are killed, the next sweep cleans") {
       [&] { return kill(rank.supervisor_pid(), 0) != 0 || sweep_stale(rank.runtime_root()).folders == 1; }));
   sweep_stale(rank.runtime_root());
   sweep_stale(rank.node_dir());
-  CHECK(rank.leftovers().empty());
+  CHECK_THAT(rank.leftovers(), Catch::Equals(""));
 }
 
 TEST_CASE("a new supervisor sweeps what a dead one left") {

@@ -114,7 +114,7 @@ TEST_CASE("stopping ends QEMUs that hang at their start") {
     usleep(5000);
   fixture.call(StopAll{});
   fixture.supervisor().shutdown(Deadline::after(10s));
-  CHECK(fixture.leftovers().empty());
+  CHECK_THAT(fixture.leftovers(), Catch::Equals(""));
 }
 
 TEST_CASE("requests that cannot be met are refused with their reason and status") {
