@@ -19,7 +19,7 @@ def parser():
     p = argparse.ArgumentParser(
         prog="experiments/run", allow_abbrev=False, formatter_class=argparse.RawDescriptionHelpFormatter,
         description="Runs experiments, and writes DIR/NAME.h5, NAME.csv, NAME.png and NAME.txt for each.", epilog=f"experiments:\n{names}")
-    p.add_argument("names", metavar="NAME", nargs="+", choices=[*EXPERIMENTS, "all"], help="which; all of them: all")
+    p.add_argument("names", metavar="NAME", nargs="*", choices=[*EXPERIMENTS, "all"], default="all", help="which [all]")
     size = p.add_mutually_exclusive_group()
     size.add_argument("--quick", action="store_true", help="a few small points, within minutes (the default)")
     size.add_argument("--full", action="store_true", help="the points of the evaluation, over two hours")
@@ -34,9 +34,13 @@ def parser():
     return p
 
 
+def named(names):
+    return list(EXPERIMENTS) if "all" in names else names
+
+
 def main(argv):
     options = parser().parse_args(argv)
-    names = list(EXPERIMENTS) if "all" in options.names else options.names
+    names = named(options.names)
     try:
         check_machine()
         with memory_kept(), nodes_alike():

@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """experiments/run: an experiment from its machine to its report."""
 import contextlib
+import io
 import os
 import pathlib
 import signal
@@ -20,9 +21,20 @@ RUN = pathlib.Path(__file__).resolve().parents[2] / "experiments/run"
 sys.path.insert(0, str(RUN.parent))
 
 from suite.box import ExperimentError, in_lanes, memory_kept, nodes_alike, qemu  # noqa: E402
+from suite.main import EXPERIMENTS, named, parser  # noqa: E402
 from suite.results import Results  # noqa: E402
 
 HAS_DRIVER = "vmicache" in subprocess.run([qemu(), "--version"], capture_output=True, text=True, check=True).stdout
+
+
+class RunCommand(unittest.TestCase):
+    def test_without_a_name_all_experiments_are_meant(self):
+        for words in (["--quick"], ["--full"], ["all"], ["density", "all"]):
+            self.assertEqual(named(parser().parse_args(words).names), list(EXPERIMENTS))
+        self.assertEqual(named(parser().parse_args(["quota", "scale", "--full"]).names), ["quota", "scale"])
+        with contextlib.redirect_stderr(io.StringIO()) as said, self.assertRaises(SystemExit):
+            parser().parse_args(["unheard-of"])
+        self.assertIn("unheard-of", said.getvalue())
 
 
 class MachineSettings(unittest.TestCase):
