@@ -35,6 +35,7 @@ def parser():
 
 
 def named(names):
+    """The experiments meant by `names`, a list of theirs; "all", in it or instead of it, is every one."""
     return list(EXPERIMENTS) if "all" in names else names
 
 

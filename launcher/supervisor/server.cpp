@@ -21,9 +21,9 @@ constexpr int kBackground = 4;
 constexpr auto kEarlyCreate = 60s;
 constexpr auto kEarlyTurn = 100ms;
 constexpr auto kReapDelay = 5ms;  // one look through /proc for many deaths
+constexpr auto kVmsLook = 250ms;  // for a QEMU that was only being started when the others were killed
 // Together they are the 10 s within which an interrupted launch must be gone.
 constexpr auto kVmsEnd = 3s;
-constexpr auto kVmsLook = 250ms;  // for a QEMU that was only being started when the others were killed
 constexpr auto kCommandEnd = 2s;
 constexpr auto kStrayEnd = 500ms;  // twice
 constexpr auto kRecordEnd = 2s;

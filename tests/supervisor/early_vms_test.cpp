@@ -34,7 +34,7 @@ class SleepHypervisor : public Hypervisor {
   std::string describe(const VmPlan&) override { return {}; }
 };
 
-/// Its VMs are created once allow() is called.
+/// Its VMs are created once `allowed` is set.
 struct World {
   std::shared_ptr<SleepHypervisor> hypervisor = std::make_shared<SleepHypervisor>();
   std::promise<void> allowed;
@@ -47,7 +47,7 @@ struct World {
 
   void create() {
     vms.create(0, [this] {
-      allowed.get_future().wait();
+      allowed.get_future().wait_for(60s);
       auto vm = std::make_shared<EarlyVm>();
       vm->hypervisor = hypervisor;
       vm->domain = hypervisor->create_paused(vm->plan, Deadline::after(20s));

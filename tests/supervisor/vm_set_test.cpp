@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <csignal>
+#include <future>
 #include <set>
 
 #include <catch2/catch.hpp>
@@ -280,6 +281,30 @@ TEST_CASE("stopping while VMs are created ends those that begin and forgets thos
   CHECK(world.all<VmPrepared>().size() == world.all<VmStopped>().size());
   CHECK(world.all<VmFailed>().empty());
   CHECK(world.vms.all_ended());
+}
+
+TEST_CASE("a VM that was not there yet when all were stopped is not created either") {
+  World world;
+  std::promise<void> looked, stopped;
+  bool created = false, ended = false;
+  world.hypervisor->on_create["vm0"] = [&created] { created = true; };
+  const auto make = [&](const VmSpec& spec) {
+    VmSet::Made made = world.make(spec);
+    made.find_or_make_files = [&](Deadline) {
+      looked.set_value();
+      stopped.get_future().wait_for(20s);
+      return std::shared_ptr<EarlyVm>();
+    };
+    return made;
+  };
+  world.vms.prepare({.vms = {{.index = 0, .name = "vm0", .ready = "none"}}}, make, [] {});
+  REQUIRE(looked.get_future().wait_for(20s) == std::future_status::ready);
+  world.vms.stop_all(true, [&ended] { ended = true; });
+  stopped.set_value();
+  CHECK(world.loop.run_until([&ended] { return ended; }, Deadline::after(20s)));
+  CHECK_FALSE(created);
+  CHECK(world.all<VmPrepared>().empty());
+  CHECK(world.all<VmFailed>().empty());
 }
 
 TEST_CASE("a VM that filled a cache and was ready may close it, and one that hangs is killed") {
