@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 // vmilaunch: starts VMs on all ranks of an MPI job at once. README.md beside this file has the stages.
 #include "cachegen/support/interrupt.hpp"
-#include "launcher/head_start.hpp"
-#include "launcher/launch.hpp"
-#include "launcher/signals.hpp"
-#include "launcher/warm.hpp"
+#include "launcher/launch/head_start.hpp"
+#include "launcher/launch/launch.hpp"
+#include "launcher/launch/signals.hpp"
+#include "launcher/node/warm.hpp"
 
 #include <cstdlib>
 #include <iostream>

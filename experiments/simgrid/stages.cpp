@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
-// The stages in the order of launcher/launch.cpp, and with the same collective calls in each: what a change
-// there adds or saves belongs here too. Letters have the size of the product's.
+// The stages in the order of launcher/launch/launch.cpp, and with the same collective calls in each: what a
+// change there adds or saves belongs here too. Letters have the size of the product's.
 #include "experiments/simgrid/stages.hpp"
 
-#include "launcher/mailbox.hpp"
 #include "launcher/mpi/agree.hpp"
 #include "launcher/mpi/clock.hpp"
 #include "launcher/mpi/collective.hpp"
+#include "launcher/mpi/mailbox.hpp"
 #include "launcher/mpi/nodes.hpp"
 #include "launcher/mpi/scheme.hpp"
 

@@ -24,9 +24,9 @@ struct StageOptions {
 /// others.
 void fill_chunk(std::size_t number, std::span<std::byte> bytes);
 
-/// Does what launcher/launch.cpp does between its ranks, with its code: planning, the offer of a cache, its
-/// way to all nodes, agreement, letters to rank 0. What supervisors would do meanwhile is a wait. Collective;
-/// on rank 0 returns the seconds of each stage.
+/// Does what launcher/launch/launch.cpp does between its ranks, with its code: planning, the offer of a
+/// cache, its way to all nodes, agreement, letters to rank 0. What supervisors would do meanwhile is a wait.
+/// Collective; on rank 0 returns the seconds of each stage.
 nlohmann::json run_stages(Session& session, const StageOptions& options);
 
 // Of the local side, which the simulation has its own of (local_real.cpp, local_simulated.cpp).

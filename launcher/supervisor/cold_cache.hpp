@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
-#include "launcher/supervisor/protocol.hpp"
+#include "launcher/supervisor/ipc/protocol.hpp"
 
 #include <nlohmann/json.hpp>
 

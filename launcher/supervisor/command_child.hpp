@@ -3,7 +3,7 @@
 
 #include "cachegen/support/process.hpp"
 #include "launcher/supervisor/event_loop.hpp"
-#include "launcher/supervisor/protocol.hpp"
+#include "launcher/supervisor/ipc/protocol.hpp"
 
 #include <functional>
 #include <map>

@@ -2,7 +2,7 @@
 #pragma once
 
 #include "cachegen/cache/image.hpp"
-#include "launcher/supervisor/protocol.hpp"
+#include "launcher/supervisor/ipc/protocol.hpp"
 
 #include <functional>
 #include <future>

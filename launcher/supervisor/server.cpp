@@ -4,7 +4,7 @@
 #include "cachegen/support/log.hpp"
 #include "launcher/supervisor/affinity.hpp"
 #include "launcher/supervisor/cold_cache.hpp"
-#include "launcher/supervisor/libvirt_root.hpp"
+#include "launcher/supervisor/hypervisor/libvirt_root.hpp"
 
 #include <algorithm>
 #include <csignal>

@@ -1,18 +1,18 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
-#include "launcher/supervisor/channel.hpp"
-#include "launcher/supervisor/children.hpp"
 #include "launcher/supervisor/command_child.hpp"
-#include "launcher/supervisor/early_vms.hpp"
 #include "launcher/supervisor/event_loop.hpp"
-#include "launcher/supervisor/hypervisors.hpp"
+#include "launcher/supervisor/hypervisor/hypervisors.hpp"
 #include "launcher/supervisor/image_requests.hpp"
-#include "launcher/supervisor/protocol.hpp"
+#include "launcher/supervisor/ipc/channel.hpp"
+#include "launcher/supervisor/ipc/protocol.hpp"
 #include "launcher/supervisor/record_keeper.hpp"
 #include "launcher/supervisor/runtime_dir.hpp"
-#include "launcher/supervisor/vm_plan.hpp"
-#include "launcher/supervisor/vm_set.hpp"
+#include "launcher/supervisor/vm/children.hpp"
+#include "launcher/supervisor/vm/early_vms.hpp"
+#include "launcher/supervisor/vm/vm_plan.hpp"
+#include "launcher/supervisor/vm/vm_set.hpp"
 #include "launcher/supervisor/worker_pool.hpp"
 
 #include <atomic>

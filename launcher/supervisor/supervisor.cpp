@@ -2,7 +2,7 @@
 #include "launcher/supervisor/supervisor.hpp"
 
 #include "cachegen/support/socket.hpp"
-#include "launcher/supervisor/libvirt_root.hpp"
+#include "launcher/supervisor/hypervisor/libvirt_root.hpp"
 #include "launcher/supervisor/server.hpp"
 
 #include <csignal>

@@ -2,7 +2,7 @@
 #pragma once
 
 #include "cachegen/support/log.hpp"
-#include "launcher/supervisor/channel.hpp"
+#include "launcher/supervisor/ipc/channel.hpp"
 
 namespace vmi {
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "launcher/allocation.hpp"
+#include "launcher/node/allocation.hpp"
 
 #include "fake_host.hpp"
 

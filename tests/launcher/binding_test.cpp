@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "launcher/binding.hpp"
+#include "launcher/node/binding.hpp"
 
 #include "fake_host.hpp"
 

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "launcher/expected_vms.hpp"
+#include "launcher/launch/expected_vms.hpp"
 
 #include "cachegen/support/hash.hpp"
 #include "fake_host.hpp"
-#include "launcher/node_pool.hpp"
+#include "launcher/node/node_pool.hpp"
 
 #include <catch2/catch.hpp>
 #include <fcntl.h>

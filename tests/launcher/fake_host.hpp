@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
-#include "launcher/allocation.hpp"
+#include "launcher/node/allocation.hpp"
 
 #include <fstream>
 #include <map>

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "launcher/fit.hpp"
+#include "launcher/node/fit.hpp"
 
 #include <catch2/catch.hpp>
 

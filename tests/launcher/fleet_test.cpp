@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "launcher/fleet.hpp"
+#include "launcher/desk/fleet.hpp"
 
 #include "cachegen/support/units.hpp"
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "launcher/job.hpp"
+#include "launcher/launch/job.hpp"
 
 #include <cstdlib>
 

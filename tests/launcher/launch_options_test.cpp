@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "launcher/launch_options.hpp"
+#include "launcher/launch/launch_options.hpp"
 
 #include "cachegen/support/error.hpp"
 

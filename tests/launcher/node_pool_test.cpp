@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "launcher/node_pool.hpp"
+#include "launcher/node/node_pool.hpp"
 
 #include "cachegen/support/hash.hpp"
 #include "cachegen/support/owner.hpp"

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "launcher/placement.hpp"
+#include "launcher/launch/placement.hpp"
 
 #include <algorithm>
 #include <map>

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "launcher/supervisor/channel.hpp"
+#include "launcher/supervisor/ipc/channel.hpp"
 
 #include "cachegen/support/socket.hpp"
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "launcher/supervisor/children.hpp"
+#include "launcher/supervisor/vm/children.hpp"
 
 #include "cachegen/support/process.hpp"
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // What becomes of VMs created ahead that nobody takes; each is a `sleep` here.
-#include "launcher/supervisor/early_vms.hpp"
+#include "launcher/supervisor/vm/early_vms.hpp"
 
 #include <csignal>
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "launcher/supervisor/event_loop.hpp"
 
-#include "launcher/supervisor/file_watch.hpp"
+#include "launcher/supervisor/vm/file_watch.hpp"
 #include "launcher/supervisor/worker_pool.hpp"
 
 #include <array>

@@ -2,7 +2,7 @@
 #pragma once
 
 #include "cachegen/support/file.hpp"
-#include "launcher/supervisor/client.hpp"
+#include "launcher/supervisor/ipc/client.hpp"
 
 #include <map>
 #include <string>

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "launcher/supervisor/libvirt_root.hpp"
+#include "launcher/supervisor/hypervisor/libvirt_root.hpp"
 
 #include <cstdlib>
 

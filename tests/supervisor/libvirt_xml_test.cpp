@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "launcher/supervisor/libvirt_xml.hpp"
+#include "launcher/supervisor/hypervisor/libvirt_xml.hpp"
 
 #include <algorithm>
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "launcher/supervisor/protocol.hpp"
+#include "launcher/supervisor/ipc/protocol.hpp"
 
 #include <catch2/catch.hpp>
 

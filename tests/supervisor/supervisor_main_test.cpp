@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #define CATCH_CONFIG_RUNNER
-#include "launcher/supervisor/client.hpp"
+#include "launcher/supervisor/ipc/client.hpp"
 #include "rank_that_holds.hpp"
 
 #include <catch2/catch.hpp>

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // VMs whose life is a shell script: what becomes of them is decided by VmSet, not by any hypervisor.
-#include "launcher/supervisor/vm_set.hpp"
+#include "launcher/supervisor/vm/vm_set.hpp"
 
 #include <algorithm>
 #include <csignal>

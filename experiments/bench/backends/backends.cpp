@@ -6,8 +6,8 @@
 #include "cachegen/guest/paused_qemu.hpp"
 #include "cachegen/guest/qmp.hpp"
 #include "cachegen/support/options.hpp"
-#include "launcher/supervisor/client.hpp"
-#include "launcher/supervisor/vm_plan.hpp"
+#include "launcher/supervisor/ipc/client.hpp"
+#include "launcher/supervisor/vm/vm_plan.hpp"
 
 #include <algorithm>
 #include <atomic>

@@ -1,0 +1,88 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include "cachegen/build.hpp"
+#include "cachegen/guest/aio.hpp"
+#include "cachegen/guest/ready.hpp"
+#include "cachegen/support/options.hpp"
+#include "launcher/supervisor/ipc/protocol.hpp"
+
+#include <map>
+#include <optional>
+#include <string>
+#include <vector>
+
+namespace vmi {
+
+struct ImageRequest {
+  std::string url;
+  int vms = 0;  ///< 0: as many as --vms says
+};
+
+enum class CacheMode { automatic, none, cold, full, path };
+enum class Placement { node, shared };
+enum class VerifyChoice { sample, full, none };
+/// What the VMs of a node may want more of than the node's allocation has.
+enum class Overcommit { none, cpus, all };
+
+/// What the user asked for, checked for everything that can be checked without looking at a file or a node.
+struct LaunchOptions {
+  std::vector<ImageRequest> images;
+  int vms = 0;           ///< over all nodes; 0: vms_per_node counts
+  int vms_per_node = 0;  ///< 0: vms counts
+  GuestSpec guest;
+
+  CacheMode cache = CacheMode::automatic;
+  fs::path cache_path;  ///< with CacheMode::path
+  Placement placement = Placement::node;
+  std::string cache_url;  ///< with Placement::shared: where nodes read the cache; empty: by its path
+  VerifyChoice verify = VerifyChoice::sample;
+  Bytes quota = 0;
+  Bytes granularity = 4 * KiB;
+  fs::path cache_dir;                ///< the store, shared by nodes
+  fs::path node_dir;                 ///< node-local copies and overlays
+  std::optional<Bytes> node_budget;  ///< of the node pool; nothing: NodePool::default_budget()
+  int profile_runs = 1;
+  Driver driver = Driver::automatic;
+  Aio aio = Aio::automatic;
+  Backend backend = Backend::automatic;
+
+  ReadySpec ready;
+  std::chrono::milliseconds timeout{};
+  NetMode net = NetMode::none;
+  std::string ssh_key;  ///< contents of the public key file
+  std::string hostname_prefix;
+  fs::path user_data;  ///< cloud-init's; empty: none
+
+  fs::path output;
+  std::map<std::string, std::string> notes;
+  bool hold = false;
+  std::optional<std::vector<std::string>> command;
+  Overcommit overcommit = Overcommit::cpus;
+  bool dry_run = false;
+  bool warm = false;  ///< copy the caches to this node, and start nothing
+  bool keep_going = false;
+  bool json = false;
+};
+
+const OptionTable& launch_option_table();
+
+/// Throws Error(usage) that names the option; reads nothing but the ssh key's and the user data's files.
+LaunchOptions launch_options(const Options& options);
+
+/// Whether a launch with these options reads caches that were built beforehand from the node's pool.
+bool uses_the_pool(const LaunchOptions& options);
+
+/// What the store's cache of `image` is made of, or was.
+BuildRequest build_request(const LaunchOptions& options, const std::string& image);
+
+const char* to_text(CacheMode mode);
+const char* to_text(Placement placement);
+
+/// Where the serial logs of failed VMs go: "run.h5.logs" beside "run.h5".
+fs::path logs_folder(const fs::path& output);
+
+/// "vmilaunch-<SLURM_JOB_ID>[.<step>][-restart<n>].h5", or with the UTC time outside a job.
+fs::path default_output();
+
+}  // namespace vmi

@@ -1,0 +1,101 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "launcher/supervisor/vm/vm_plan.hpp"
+
+#include "cachegen/cache/overlay.hpp"
+#include "cachegen/guest/block_chain.hpp"
+#include "cachegen/guest/ready.hpp"
+#include "launcher/supervisor/vm/identity.hpp"
+
+namespace vmi::supervisor {
+namespace {
+
+constexpr auto kQemuProbeTime = std::chrono::seconds(20);
+
+ChainSpec chain_of(const VmSpec& spec, const VmPlan& plan, const QemuFacts& qemu, HostFacts& facts) {
+  const Aio aio = parse_aio(spec.aio);
+  return {.overlay = plan.overlay,
+          .cache_path = spec.cache,
+          .cache_writable = spec.cache_writable,
+          .quota = spec.quota,
+          .image_url = spec.image_url,
+          .image_format = spec.image_format,
+          .driver = resolve_driver(parse_driver(spec.driver), qemu, spec.cache_writable),
+          .aio = facts.aio(aio, qemu),
+          .page_cache = aio == Aio::automatic && qemu.has_vmipagecache,
+          .lock_cache = spec.cache.empty() || facts.can_lock(spec.cache),
+          .lock_base = facts.can_lock(spec.image_url)};
+}
+
+}  // namespace
+
+QemuFacts HostFacts::qemu(const std::string& program) {
+  const std::lock_guard lock(mutex_);
+  const auto known = qemu_.find(program);
+  if (known != qemu_.end()) return known->second;
+  return qemu_[program] = probe_qemu(program, Deadline::after(kQemuProbeTime));
+}
+
+Accel HostFacts::accel(Accel wanted) {
+  const std::lock_guard lock(mutex_);
+  const auto known = accel_.find(wanted);
+  if (known != accel_.end()) return known->second;
+  return accel_[wanted] = resolve_accel(wanted);
+}
+
+bool HostFacts::can_lock(const std::string& url_or_path) {
+  const std::lock_guard lock(mutex_);
+  const auto known = can_lock_.find(url_or_path);
+  if (known != can_lock_.end()) return known->second;
+  return can_lock_[url_or_path] = vmi::can_lock(url_or_path);
+}
+
+Aio HostFacts::aio(Aio wanted, const QemuFacts& qemu) {
+  const std::lock_guard lock(mutex_);
+  if (!io_uring_problem_) io_uring_problem_ = io_uring_problem();
+  return resolve_aio(wanted, qemu, *io_uring_problem_);
+}
+
+VmPlan plan_vm(const VmSpec& spec, const VmFolders& folders, HostFacts& facts) {
+  VmPlan plan{.name = spec.name, .guest = guest_from_json(spec.guest)};
+  const QemuFacts qemu = facts.qemu(plan.guest.qemu);
+  plan.guest.qemu = qemu.path;
+  plan.cpus = parse_cpu_list(spec.cpus);
+  plan.guest.accel = facts.accel(plan.guest.accel);
+
+  // Files are named by the index: names may be long, and socket paths must be short.
+  const std::string number = std::to_string(spec.index);
+  plan.folder = folders.runtime / "vm" / number;
+  plan.overlay = folders.overlays / ("overlay-" + number + ".qcow2");
+  plan.virtual_bytes = spec.virtual_bytes;
+  plan.files = {.serial_log = plan.folder / "serial.log"};
+
+  const ReadySpec ready = ReadySpec::parse(spec.ready);
+  if (ready.needs_agent_channel()) plan.files.agent_socket = plan.folder / "agent.sock";
+  if (ready.needs_ssh_forward() && spec.net != NetMode::user) {
+    throw Error(ExitStatus::usage, "--ready ssh needs a network to reach the guest by; add --net user");
+  }
+  CommandExtras extras;
+  extras.net = spec.net == NetMode::user ? Net::user : Net::none;
+  extras.forward_ssh = spec.net == NetMode::user;
+  extras.kernel_args = kernel_args_of(spec);
+  extras.credentials = credentials_of(spec);
+  if (!spec.user_data.empty()) plan.seed = plan.folder / "seed.img";
+  extras.seed = plan.seed;
+  plan.command = qemu_command(plan.guest, spec.name, blockdev_chain(chain_of(spec, plan, qemu, facts)),
+                              plan.files, extras);
+  return plan;
+}
+
+void make_files(const VmSpec& spec, const VmPlan& plan) {
+  fs::create_directories(plan.folder);
+  create_overlay(plan.overlay, plan.virtual_bytes);
+  if (!plan.seed.empty()) write_seed(spec, plan.seed);
+}
+
+void remove_files(const VmPlan& plan) {
+  std::error_code ignored;  // the folders above go in the end, and what stays is reported then
+  fs::remove(plan.overlay, ignored);
+  fs::remove_all(plan.folder, ignored);
+}
+
+}  // namespace vmi::supervisor
