@@ -16,6 +16,7 @@ namespace {
 /// Room for the longest that we put behind a record's name: ".tmp.4194304", of an atomic write.
 constexpr std::size_t kLongestSuffix = 16;
 constexpr Bytes kMostHeaderBytes = 64 * KiB;
+constexpr Bytes kMostStartBytes = MiB;  ///< of a record, where its attributes' names are
 
 [[noreturn]] void refuse(const fs::path& output, const std::string& reason) {
   throw Error(ExitStatus::environment, "cannot write the record '" + output.string() + "': " + reason);
@@ -23,6 +24,21 @@ constexpr Bytes kMostHeaderBytes = 64 * KiB;
 
 std::string quoted(const fs::path& path) {
   return "'" + path.string() + "'";
+}
+
+bool is_regular(const Fd& file) {
+  struct stat status {};
+  return fstat(file.get(), &status) == 0 && S_ISREG(status.st_mode);
+}
+
+/// Whether a file begins with HDF5's signature and soon names an attribute that every record has. HDF5's
+/// library is not asked, since it may crash on a damaged file.
+bool looks_like_record(const fs::path& path) {
+  const Fd file = open_file(path, O_RDONLY);
+  std::string start(kMostStartBytes, '\0');
+  const ssize_t n = pread(file.get(), start.data(), start.size(), 0);
+  start.resize(n > 0 ? static_cast<std::size_t>(n) : 0);
+  return start.starts_with("\x89HDF\r\n\x1a\n") && start.find("journal_lines_lost") != std::string::npos;
 }
 
 /// "run.h5" -> "run-20240501T120000Z.h5": the time is that of the journal's last event.
@@ -86,6 +102,11 @@ fs::path checked_output(const fs::path& output) {
     if (!S_ISREG(status.st_mode)) refuse(output, "it is no regular file; choose another --output");
     if (access(path.c_str(), W_OK) != 0)
       refuse(output, "it exists and is write-protected; choose another --output");
+    if (status.st_size > 0 && !looks_like_record(path)) {
+      throw Error(ExitStatus::usage, "cannot write the record " + quoted(output) +
+                                         ": a file that is no record is there, and is not replaced; choose " +
+                                         "another --output");
+    }
   } else if (errno != ENOENT) {
     refuse(output, errno_text(errno) + "; choose another --output");
   }
@@ -116,8 +137,15 @@ Fd create_journal_file(const fs::path& journal, const fs::path& output) {
   }
 }
 
+Fd open_journal(const fs::path& path) {
+  Fd file = open_file(path, O_RDONLY | O_NONBLOCK, 0, ExitStatus::unusable);
+  if (!is_regular(file)) throw Error(ExitStatus::unusable, quoted(path) + " is no file");
+  return file;
+}
+
 std::optional<JournalHeader> read_header(const fs::path& path) {
-  const Fd file = open_file(path, O_RDONLY);
+  const Fd file = open_file(path, O_RDONLY | O_NONBLOCK);
+  if (!is_regular(file)) return std::nullopt;
   std::string start(kMostHeaderBytes, '\0');
   const ssize_t n = pread(file.get(), start.data(), start.size(), 0);
   if (n < 0) throw_errno(ExitStatus::environment, "cannot read " + quoted(path));

@@ -27,32 +27,47 @@ fs::path default_output(const fs::path& journal) {
   return output;
 }
 
-}  // namespace
+struct JournalText {
+  Fd file;
+  std::string text;
+  JournalHeader header;
 
-Recovery recover(const fs::path& journal, const std::optional<fs::path>& output) {
-  const Fd file = open_file(journal, O_RDONLY, 0, ExitStatus::unusable);
-  const std::string text = read_text(file, journal);
+  RunRecord record() const {
+    Replay replay;
+    replay.text(text);
+    return replay.record();
+  }
+};
+
+JournalText read_journal(const fs::path& path) {
+  Fd file = open_journal(path);
+  std::string text = read_text(file, path);
   const std::optional<JournalHeader> header = parse_header(std::string_view(text).substr(0, text.find('\n')));
   if (!header)
     throw Error(ExitStatus::unusable,
-                "'" + journal.string() + "' is no journal of vmilaunch: its first line is no header");
-  const Owner::State owner = header->owner.state();
+                "'" + path.string() + "' is no journal of vmilaunch: its first line is no header");
+  return {.file = std::move(file), .text = std::move(text), .header = *header};
+}
+
+}  // namespace
+
+Recovery recover(const fs::path& journal, const std::optional<fs::path>& output) {
+  const JournalText known = read_journal(journal);
+  const Owner::State owner = known.header.owner.state();
   if (owner == Owner::State::alive) {
-    throw Error(ExitStatus::environment, "the launch that writes '" + journal.string() +
-                                             "' still runs (process " + std::to_string(header->owner.pid) +
-                                             "); its record is written when it ends");
+    throw Error(ExitStatus::environment,
+                "the launch that writes '" + journal.string() + "' still runs (process " +
+                    std::to_string(known.header.owner.pid) + "); its record is written when it ends");
   }
 
-  Replay replay;
-  replay.text(text);
-  Recovery recovery{.record = replay.record(),
+  Recovery recovery{.record = known.record(),
                     .output = checked_output(output ? *output : default_output(journal))};
   write_record(recovery.record, recovery.output);
 
   // Only what surely nobody writes to any more, and what is wholly in the record, may go.
   if (owner == Owner::State::dead || recovery.record.complete) {
     // Another launch may have moved it aside meanwhile, and started its own under this name.
-    recovery.journal_removed = !is_same_file(file, journal) || unlink(journal.c_str()) == 0;
+    recovery.journal_removed = !is_same_file(known.file, journal) || unlink(journal.c_str()) == 0;
     if (!recovery.journal_removed)
       log_warning("cannot remove '" + journal.string() + "': " + errno_text(errno));
   }

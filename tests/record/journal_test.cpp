@@ -15,6 +15,7 @@
 
 #include <catch2/catch.hpp>
 #include <sys/resource.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -208,18 +209,47 @@ TEST_CASE("an output that cannot be written is found at the start, with a remedy
 
 TEST_CASE("a record of an earlier launch stays until the new one is whole") {
   const Folder in;
-  write_text_atomically(in.output, "the old record");
+  Journal::create(in.output, {}).finish();
+  const std::string old_record = read_text(in.output);
   Journal journal = Journal::create(in.output, {});
   journal.vm({.name = "vm0"});
-  CHECK(read_text(in.output) == "the old record");
+  CHECK(read_text(in.output) == old_record);
   journal.finish();
   CHECK(table(in.output, vm_schema()).size() == 1);
+}
+
+TEST_CASE("a file that is no record is not replaced by one") {
+  const Folder in;
+  for (const std::string& other :
+       {std::string("my thesis\n"), "\x89HDF\r\n\x1a\n" + std::string(4096, 'x')}) {
+    write_text_atomically(in.output, other);
+    CHECK_THROWS_WITH(Journal::create(in.output, {}),
+                      Catch::Contains("no record") && Catch::Contains("--output"));
+    CHECK(read_text(in.output) == other);
+  }
+}
+
+TEST_CASE("a record of thousands of VMs is replaced as a small one is") {
+  const Folder in;
+  Journal journal = Journal::create(in.output, {});
+  for (int i = 0; i < 5000; ++i)
+    journal.vm({.name = "vm" + std::to_string(i), .error = std::to_string(i * i)});
+  journal.finish();
+  Journal::create(in.output, {}).finish();
+  CHECK(table(in.output, vm_schema()).empty());
+}
+
+TEST_CASE("a FIFO in the journal's place is refused, not waited for") {
+  const Folder in;
+  REQUIRE(mkfifo(in.journal.c_str(), 0600) == 0);
+  CHECK_THROWS_WITH(Journal::create(in.output, {}),
+                    Catch::Contains("is no journal") && Catch::Contains("remove it"));
 }
 
 TEST_CASE("an output that is a symbolic link is written where it points to") {
   const Folder in;
   fs::create_directory(in.folder.path() / "real");
-  write_text_atomically(in.folder.path() / "real" / "file.h5", "old");
+  write_text_atomically(in.folder.path() / "real" / "file.h5", "");
   fs::create_symlink(in.folder.path() / "real" / "file.h5", in.output);
   Journal::create(in.output, {}).finish();
   CHECK(fs::is_symlink(in.output));

@@ -12,6 +12,7 @@
 #include <thread>
 
 #include <catch2/catch.hpp>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -152,13 +153,21 @@ TEST_CASE("what is no journal, or one in use, is not recovered, and is named") {
   CHECK_THROWS_WITH(recover(journal, std::nullopt), Contains("still runs"));
 }
 
+TEST_CASE("a FIFO is neither recovered nor waited for") {
+  const TempFolder folder(temp_root(), "recover-test-");
+  const fs::path journal = folder.path() / "run.h5.journal";
+  REQUIRE(mkfifo(journal.c_str(), 0600) == 0);
+  CHECK_THROWS_WITH(recover(journal, std::nullopt), Catch::Contains("run.h5.journal' is no file"));
+}
+
 TEST_CASE("recovery does not replace a record unless that is asked for") {
   const TempFolder folder(temp_root(), "recover-test-");
   const fs::path journal = folder.path() / "run.h5.journal";
-  write_text_atomically(folder.path() / "run.h5", "an earlier record");
+  Journal::create(folder.path() / "run.h5", {}).finish();
+  const std::string earlier = read_text(folder.path() / "run.h5");
   write_text_atomically(journal, dead_header(folder.path() / "run.h5"));
   CHECK_THROWS_WITH(recover(journal, std::nullopt), Catch::Contains("exists") && Catch::Contains("--output"));
-  CHECK(read_text(folder.path() / "run.h5") == "an earlier record");
+  CHECK(read_text(folder.path() / "run.h5") == earlier);
   CHECK(fs::exists(journal));
   CHECK(recover(journal, folder.path() / "run.h5").journal_removed);
 }
