@@ -3,6 +3,7 @@
 a module here with text(experiment), a paragraph and a table, and draw(experiment), a figure."""
 
 import json
+import os
 from dataclasses import dataclass
 
 import h5py
@@ -23,6 +24,8 @@ class Experiment:
 
 
 def is_experiment(path):
+    if not os.path.isfile(path):
+        return False
     try:
         with h5py.File(path, "r", locking=False) as file:
             return "experiment" in file.attrs

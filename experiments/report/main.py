@@ -13,6 +13,7 @@ EXAMPLES = """\
 examples:
   vmireport run.h5                              the table of one launch
   vmireport none.h5 cache.h5 --plot both.png    two launches side by side, with ratios, and their plot
+  vmireport run.h5                              how far a launch is that still runs, and is to write run.h5
   vmireport --recover run.h5.journal            make the record of a launch that was killed
   vmireport one-image.h5 --plot one-image.png   what an experiment found (experiments/run)
 
@@ -24,7 +25,8 @@ def parser(version):
     p = argparse.ArgumentParser(
         prog="vmireport", description="Tabulates, compares and plots the records of vmilaunch.", epilog=EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False)
-    p.add_argument("runs", metavar="RUN.h5", nargs="*", help="records; several are compared with the first")
+    p.add_argument("runs", metavar="RUN.h5", nargs="*", help="records, or journals of launches that still run (RUN.h5 finds RUN.h5.journal); several are "
+                        "compared with the first")
     p.add_argument("--json", action="store_true", help="print the figures as JSON")
     p.add_argument("--plot", metavar="OUT.png",
                    help="draw every VM's phases and the number ready over time (.png, .pdf or .svg; up to 4 records)")
@@ -67,7 +69,7 @@ def run(options, libexec_folders):
 
     paths = list(options.runs)
     if options.recover:
-        from .recover import recover
+        from .journal import recover
         path, said = recover(options.recover, options.output, libexec_folders)
         for line in said:
             print(f"vmireport: warning: {line}", file=sys.stderr)
@@ -81,9 +83,12 @@ def run(options, libexec_folders):
         report_experiment(paths[0], options)
         return 0
 
-    from .record import labels, load
+    from .record import labels, load, newer_launch
     from .summary import summarise
-    records = [load(path) for path in paths]
+    records = [load(path, libexec_folders) for path in paths]
+    for path in filter(newer_launch, options.runs):
+        print(f"vmireport: note: '{path}' is of an earlier launch; 'vmireport {newer_launch(path)}' shows the later one",
+              file=sys.stderr)
     runs = [summarise(record) for record in records]
 
     if options.json:

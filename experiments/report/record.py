@@ -2,12 +2,16 @@
 """A record in memory: docs/record.md says what its attributes, tables and columns mean."""
 
 import os
+import stat
+import tempfile
 from dataclasses import dataclass
+from datetime import datetime, timezone
 
 import h5py
 import pandas
 
-from .errors import UNUSABLE, ReportError, reason_of
+from . import journal
+from .errors import ENVIRONMENT, UNUSABLE, ReportError, reason_of
 
 SCHEMA_VERSION = 1
 
@@ -31,32 +35,91 @@ class Record:
     nodes: pandas.DataFrame
     phases: pandas.DataFrame
     errors: pandas.DataFrame
+    writer: journal.Writer = None  # of the journal that this was read from; None when the launch has its record
 
     @property
     def complete(self):
         return bool(self.attributes.get("complete", 0))
 
+    @property
+    def state(self):
+        """Of the launch: "ended", "killed", "running", or "unknown" when it runs on another machine or was killed there."""
+        if self.writer:
+            return self.writer.state
+        return "ended" if self.complete else "killed"
 
-def load(path):
-    """Reads the record at `path`; ReportError when it is none."""
+    @property
+    def may_run(self):
+        return self.state in ("running", "unknown")
+
+    @property
+    def seconds_so_far(self):
+        """Since the start of a launch that may still run; None for others, and before it has told its start."""
+        start = self.attributes.get("start")
+        if not self.may_run or not start:
+            return None
+        return max((datetime.now(timezone.utc) - datetime.fromisoformat(start)).total_seconds(), 0.0)
+
+
+def load(path, libexec_folders):
+    """The record at `path`, or of what the launch has done that still writes it; ReportError when there is neither."""
+    source = _journal_for(path)
+    if not source:
+        return _load_record(path)
+    try:
+        with tempfile.TemporaryDirectory(prefix="vmireport-") as folder:
+            so_far = os.path.join(folder, "run.h5")
+            writer = journal.peek(source, so_far, libexec_folders)
+            record = _load_record(so_far)
+    except ReportError:
+        if os.path.exists(source) or not os.path.exists(_record_of(source)):
+            raise
+        return _load_record(_record_of(source))  # the launch has just ended
+    except OSError as error:
+        raise ReportError(ENVIRONMENT, f"cannot make a folder for what '{source}' knows: {reason_of(error)}") from error
+    record.path, record.writer = path, writer
+    return record
+
+
+def _journal_for(path):
+    """Of a launch whose journal is named, or whose record is named before it is there; None when there is a record."""
+    if not os.path.exists(path):
+        if path.endswith(journal.SUFFIX):
+            return path  # which may have become a record
+        return path + journal.SUFFIX if os.path.exists(path + journal.SUFFIX) else None
+    return path if start_of(path) == journal.START else None
+
+
+def _record_of(path):
+    return path.removesuffix(journal.SUFFIX)
+
+
+def newer_launch(path):
+    """The journal of a launch that will replace the record at `path`; None where there is none."""
+    return path + journal.SUFFIX if os.path.exists(path) and os.path.exists(path + journal.SUFFIX) else None
+
+
+def start_of(path):
+    """The first eight bytes; ReportError where it is no file, as a FIFO, which would never be read to its end."""
+    try:
+        if not stat.S_ISREG(os.stat(path).st_mode):
+            reason = "Is a directory" if os.path.isdir(path) else "it is no file"
+            raise ReportError(UNUSABLE, f"cannot open record '{path}': {reason}")
+        with open(path, "rb") as file:
+            return file.read(8)
+    except OSError as error:
+        raise ReportError(UNUSABLE, f"cannot open record '{path}': {reason_of(error)}") from error
+
+
+def _load_record(path):
+    start = start_of(path)
+    if start != b"\x89HDF\r\n\x1a\n":
+        raise ReportError(UNUSABLE, f"'{path}' is no record of vmilaunch: it is no HDF5 file")
     try:
         with h5py.File(path, "r", locking=False) as file:
             return _read(file, path)
     except OSError as error:
-        raise ReportError(UNUSABLE, _why_unreadable(path, error)) from error
-
-
-def _why_unreadable(path, error):
-    try:
-        with open(path, "rb") as file:
-            start = file.read(8)
-    except OSError as plain:
-        return f"cannot open record '{path}': {reason_of(plain)}"
-    if start.startswith(b'{"event"'):
-        return f"'{path}' is the journal of a launch, not its record; make one with 'vmireport --recover {path}'"
-    if start != b"\x89HDF\r\n\x1a\n":
-        return f"'{path}' is no record of vmilaunch: it is no HDF5 file"
-    return f"cannot read record '{path}', it is damaged: {error}"
+        raise ReportError(UNUSABLE, f"cannot read record '{path}', it is damaged: {error}") from error
 
 
 def _read(file, path):

@@ -11,6 +11,10 @@ def summarise(record):
     vms = record.vms
     return {
         "file": record.path,
+        "state": record.state,
+        "seconds_so_far": record.seconds_so_far,
+        "host": record.writer.host if record.writer else None,
+        "journal": record.writer.journal if record.writer else None,
         "complete": record.complete,
         "journal_lines_lost": record.attributes.get("journal_lines_lost", 0),
         "attributes": {name: _known(value) for name, value in sorted(record.attributes.items())},
@@ -28,7 +32,7 @@ def summarise(record):
         "cache": _cache(vms),
         "distribution": _distribution(record.nodes),
         "images": [_row(row, record.images.columns) for row in record.images.itertuples(index=False)],
-        "failures": [_row(row, ["name", "node", "state", "error"]) for row in vms[~is_ready(vms)].itertuples()],
+        "failures": [_row(row, ["name", "node", "state", "error"]) for row in vms[not_ready(record)].itertuples()],
         "errors": [_row(row, record.errors.columns) for row in record.errors.itertuples(index=False)],
     }
 
@@ -36,6 +40,11 @@ def summarise(record):
 def is_ready(vms):
     """Whether each VM got ready, and did not fail afterwards."""
     return vms.t_ready.notna() & (vms.state != "failed")
+
+
+def not_ready(record):
+    """The VMs that did not get ready; while the launch may still run only those that failed."""
+    return record.vms.state == "failed" if record.may_run else ~is_ready(record.vms)
 
 
 def spread(values):

@@ -65,20 +65,45 @@ def _heading(run):
     asked = counted(a.get("vms") or vms["total"], "VM")
     lines.append(f"  {vms['ready']} of {asked} ready on {counted(len(run['nodes']), 'node')}{ranks}; "
                  + ", ".join(x for x in how if x))
-    status = a.get("exit_status")
-    outcome = f"outcome: {a.get('outcome') or '?'}" + (f", exit status {status}" if status is not None else "")
-    lines.append("  " + outcome + (f": {a['error']}" if a.get("error") else ""))
-    if not run["complete"]:
-        lines.append("  INCOMPLETE: the launch was killed; this is what its journal knew")
+    if may_run(run):
+        lines.append("  VMs now: " + (", ".join(f"{n} {state}" for state, n in vms["states"].items()) or "none yet"))
+    else:
+        status = a.get("exit_status")
+        outcome = f"outcome: {a.get('outcome') or '?'}" + (f", exit status {status}" if status is not None else "")
+        lines.append("  " + outcome + (f": {a['error']}" if a.get("error") else ""))
+    lines += _state(run)
     if run["journal_lines_lost"]:
         lines.append(f"  DAMAGED: {run['journal_lines_lost']} lines of the journal could not be read")
     return lines
 
 
+def may_run(run):
+    return run["state"] in ("running", "unknown")
+
+
+def _state(run):
+    since = "" if run["seconds_so_far"] is None else f", {run['seconds_so_far']:.1f} s since its start"
+    if run["state"] == "running":
+        return [f"  STILL RUNNING{since}: this is what it has done so far"]
+    if run["state"] == "unknown":
+        return [f"  STILL RUNNING on {run['host']}{since}, or killed: this machine cannot tell; this is what its journal knows"]
+    if run["state"] == "killed":
+        remedy = f"; 'vmireport --recover {run['journal']}' makes its record" if run["journal"] else ""
+        return ["  INCOMPLETE: the launch was killed; this is what its journal knew" + remedy]
+    return []
+
+
 def _phases(run):
-    rows = [(p["name"], seconds(p["begin"]), seconds(p["end"]),
-             seconds(p["seconds"]) if p["end"] is not None else "unfinished") for p in run["phases"]]
+    rows = [(p["name"], seconds(p["begin"]), seconds(p["end"]), _phase_time(run, p)) for p in run["phases"]]
     return grid([("phase", "begin", "end", "time")] + rows) if rows else []
+
+
+def _phase_time(run, phase):
+    if phase["end"] is not None:
+        return seconds(phase["seconds"])
+    if run["state"] != "running" or run["seconds_so_far"] is None or phase["begin"] is None:
+        return "unfinished"
+    return f"{max(run['seconds_so_far'] - phase['begin'], 0):.2f} s so far"
 
 
 def _spread_row(name, values, form):

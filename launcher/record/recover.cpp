@@ -55,9 +55,11 @@ Recovery recover(const fs::path& journal, const std::optional<fs::path>& output)
   const JournalText known = read_journal(journal);
   const Owner::State owner = known.header.owner.state();
   if (owner == Owner::State::alive) {
-    throw Error(ExitStatus::environment,
-                "the launch that writes '" + journal.string() + "' still runs (process " +
-                    std::to_string(known.header.owner.pid) + "); its record is written when it ends");
+    throw Error(ExitStatus::environment, "the launch that writes '" + journal.string() +
+                                             "' still runs (process " +
+                                             std::to_string(known.header.owner.pid) +
+                                             "); its record is written when it ends; 'vmireport " +
+                                             journal.string() + "' shows what it has done so far");
   }
 
   Recovery recovery{.record = known.record(),
@@ -72,6 +74,13 @@ Recovery recover(const fs::path& journal, const std::optional<fs::path>& output)
       log_warning("cannot remove '" + journal.string() + "': " + errno_text(errno));
   }
   return recovery;
+}
+
+Glimpse peek(const fs::path& journal, const fs::path& output) {
+  const JournalText known = read_journal(journal);
+  const Glimpse glimpse{.writer = known.header.owner, .state = known.header.owner.state()};
+  write_record(known.record(), output);
+  return glimpse;
 }
 
 }  // namespace vmi

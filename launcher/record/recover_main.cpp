@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// vmi-recover JOURNAL [OUTPUT]: what `vmireport --recover` runs, so that the record's schema is in one place.
+// What vmireport runs to read a journal, so that the record's schema is in one place:
+// vmi-recover JOURNAL [OUTPUT] for --recover, vmi-recover --peek JOURNAL OUTPUT for a launch that may still
+// run.
 #include "cachegen/support/log.hpp"
 #include "cachegen/support/options.hpp"
 #include "launcher/record/recover.hpp"
@@ -8,11 +10,27 @@
 
 namespace {
 
+const char* word_of(vmi::Owner::State state) {
+  switch (state) {
+    case vmi::Owner::State::alive:
+      return "running";
+    case vmi::Owner::State::dead:
+      return "killed";
+    case vmi::Owner::State::unknown:
+      break;
+  }
+  return "unknown";
+}
+
 int run(int argc, char** argv) {
   using namespace vmi;
   OptionTable table("vmi-recover", "JOURNAL [OUTPUT]",
                     "Makes the record of a launch that was killed from its journal.");
   table.positionals(2);
+  table.add({.name = "peek",
+             .help =
+                 "write what the journal knows by now to OUTPUT, and leave the journal; prints whether its "
+                 "launch is running, killed or unknown, and its host"});
   const Options options = table.parse(argc, argv);
   if (options.flag("help")) {
     std::fputs(table.help().c_str(), stdout);
@@ -25,6 +43,12 @@ int run(int argc, char** argv) {
   const auto& words = options.positional();
   if (words.empty())
     throw Error(ExitStatus::usage, "name the journal to recover: vmi-recover JOURNAL [OUTPUT]");
+  if (options.flag("peek")) {
+    if (words.size() != 2) throw Error(ExitStatus::usage, "--peek needs JOURNAL and OUTPUT");
+    const Glimpse glimpse = peek(words[0], words[1]);
+    std::printf("%s %s\n", word_of(glimpse.state), glimpse.writer.host.c_str());
+    return 0;
+  }
 
   const Recovery recovery =
       recover(words[0], words.size() > 1 ? std::optional<fs::path>(words[1]) : std::nullopt);

@@ -160,6 +160,28 @@ TEST_CASE("a FIFO is neither recovered nor waited for") {
   CHECK_THROWS_WITH(recover(journal, std::nullopt), Catch::Contains("run.h5.journal' is no file"));
 }
 
+TEST_CASE("a running launch's journal shows what is known by now, and stays") {
+  const TempFolder folder(temp_root(), "recover-test-");
+  const SampleOptions options;
+  Journal journal = Journal::create(folder.path() / "run.h5", sample_attributes(options));
+  tell_sample(journal, options);
+  const std::string before = read_text(journal.path());
+
+  const Glimpse glimpse = peek(journal.path(), folder.path() / "so-far.h5");
+  CHECK(glimpse.state == Owner::State::alive);
+  CHECK(glimpse.writer.pid == getpid());
+  const h5::File record = h5::File::open(folder.path() / "so-far.h5");
+  CHECK(record.integer_attribute("complete") == 0);
+  const auto vms = h5::read_table(record, vm_schema());
+  REQUIRE(vms.size() == 8);
+  CHECK(vms[7].state == "running");
+
+  CHECK(read_text(journal.path()) == before);
+  tell_sample_end(journal, options);
+  journal.finish();
+  CHECK(h5::File::open(folder.path() / "run.h5").integer_attribute("complete") == 1);
+}
+
 TEST_CASE("recovery does not replace a record unless that is asked for") {
   const TempFolder folder(temp_root(), "recover-test-");
   const fs::path journal = folder.path() / "run.h5.journal";

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What the tests of vmireport share. CTest names the programs in VMI_BIN and VMI_TESTS."""
 
+import contextlib
 import os
 import shutil
 import signal
@@ -27,6 +28,14 @@ class InFolder(unittest.TestCase):
         done = subprocess.run([WRITE_SAMPLE, self.path(name), *words], check=False)
         self.assertEqual(done.returncode, -signal.SIGKILL if "killed" in words else 0)
         return self.path(name) + (".journal" if "killed" in words else "")
+
+    @contextlib.contextmanager
+    def running(self, name, *words):
+        """The journal of a launch whose VMs boot; at the end of the context it ends, and its record is there."""
+        with subprocess.Popen([WRITE_SAMPLE, self.path(name), "running", *words], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as launch:
+            self.assertEqual(launch.stdout.readline(), b"running\n")
+            yield self.path(name) + ".journal"
+        self.assertEqual(launch.returncode, 0)
 
     def report(self, *words, status=0, **environment):
         """What vmireport prints to stdout, or to stderr when `status` is not 0."""

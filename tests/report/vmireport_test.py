@@ -3,6 +3,8 @@
 
 import json
 import os
+import socket
+import subprocess
 import unittest
 
 import h5py
@@ -89,6 +91,12 @@ class Json(InFolder):
 
 
 class Recover(InFolder):
+    def test_a_killed_launch_is_shown_before_it_is_recovered(self):
+        journal = self.sample("run.h5", "killed")
+        self.assertIn(f"INCOMPLETE: the launch was killed; this is what its journal knew; 'vmireport --recover {journal}' makes its record",
+                      self.report(self.path("run.h5")))
+        self.assertTrue(os.path.exists(journal))
+
     def test_a_killed_launch(self):
         journal = self.sample("run.h5", "killed")
         self.assertFalse(os.path.exists(self.path("run.h5")))
@@ -119,6 +127,67 @@ class Recover(InFolder):
         journal = self.sample("run.h5", "killed")
         self.assertIn("cannot find vmi-recover in /nowhere",
                       self.report("--recover", journal, status=4, VMILAUNCH_LIBEXEC="/nowhere"))
+
+
+class Running(InFolder):
+    """A launch that still writes its journal."""
+
+    def test_it_is_shown_by_its_record_s_name_and_by_its_journal_s(self):
+        with self.running("run.h5") as journal:
+            for name in (self.path("run.h5"), journal):
+                with self.subTest(name=name):
+                    text = self.report(name)
+                    self.assertIn("0 of 8 VMs ready on 2 nodes", text)
+                    self.assertIn("VMs now: 8 running", text)
+                    self.assertRegex(text, r"STILL RUNNING, \d+\.\d s since its start")
+                    self.assertRegex(text, r"ready +1\.00 s +- +\d+\.\d\d s so far")
+                    self.assertNotIn("unfinished", text)
+                    self.assertNotIn("not ready:", text)
+            self.assertTrue(os.path.exists(journal))
+            self.assertFalse(os.path.exists(self.path("run.h5")))
+
+    def test_json_tells_its_state(self):
+        with self.running("run.h5"):
+            run = json.loads(self.report("--json", self.path("run.h5")))["runs"][0]
+            self.assertEqual(run["state"], "running")
+            self.assertEqual(run["file"], self.path("run.h5"))
+            self.assertGreater(run["seconds_so_far"], 0)
+            self.assertEqual(run["vms"]["states"], {"running": 8})
+            self.assertEqual(run["failures"], [])
+        run = json.loads(self.report("--json", self.path("run.h5")))["runs"][0]
+        self.assertEqual((run["state"], run["seconds_so_far"]), ("ended", None))
+
+    def test_its_journal_s_name_shows_the_record_once_it_has_ended(self):
+        with self.running("run.h5", "clean") as journal:
+            pass
+        self.assertIn("8 of 8 VMs ready", self.report(journal))
+
+    def test_it_is_compared_and_drawn(self):
+        none = self.sample("none.h5", "plain", "clean")
+        with self.running("run.h5"):
+            self.assertRegex(self.report(none, self.path("run.h5"), "--plot", self.path("out.png")), r"VMs ready +8 +0")
+        self.assertGreater(os.path.getsize(self.path("out.png")), 10_000)
+
+    def test_a_record_of_an_earlier_launch_is_not_taken_for_it(self):
+        self.sample("run.h5", "clean")
+        with self.running("run.h5") as journal:
+            done = subprocess.run([VMIREPORT, self.path("run.h5")], check=True, capture_output=True, text=True)
+            self.assertIn("8 of 8 VMs ready", done.stdout)
+            self.assertIn(f"'vmireport {journal}' shows the later one", done.stderr)
+            self.assertIn("STILL RUNNING", self.report(journal))
+
+    def test_one_on_another_machine_is_not_said_to_run(self):
+        with self.running("run.h5") as journal:
+            with open(journal, encoding="utf-8") as file:
+                text = file.read().replace(socket.gethostname() + '"', 'some-other-host"', 1)
+            with open(self.path("far.h5.journal"), "w", encoding="utf-8") as file:
+                file.write(text)
+            self.assertRegex(self.report(self.path("far.h5")), r"STILL RUNNING on some-other-host, .* or killed")
+            self.assertEqual(json.loads(self.report("--json", self.path("far.h5")))["runs"][0]["state"], "unknown")
+
+    def test_recovering_it_is_refused_with_a_better_way(self):
+        with self.running("run.h5") as journal:
+            self.assertIn(f"'vmireport {journal}' shows", self.report("--recover", journal, status=4))
 
 
 class Plot(InFolder):
@@ -169,7 +238,11 @@ class Command(InFolder):
         self.assertIn("it has no schema_version", self.report(foreign, status=3))
         self.assertIn("use 'vmicache trace", self.report(trace, status=3))
         self.assertIn("it is damaged", self.report(cut, status=3))
-        self.assertIn("is the journal", self.report(self.sample("run.h5", "killed"), status=3))
+        os.mkfifo(self.path("fifo.h5"))
+        self.assertIn("it is no file", self.report(self.path("fifo.h5"), status=3))
+        self.assertIn("is no file", self.report("--recover", self.path("fifo.h5"), status=3))
+        os.rename(self.path("fifo.h5"), self.path("fifo.h5.journal"))
+        self.assertIn("is no file", self.report(self.path("fifo.h5"), status=3))
 
     def test_another_schema_is_named(self):
         path = self.sample("run.h5")
