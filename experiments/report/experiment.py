@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import h5py
 import pandas
+from vmilaunch import record
 
 from .errors import ENVIRONMENT, UNUSABLE, USAGE, ReportError, reason_of
 
@@ -37,11 +38,7 @@ def load(path):
     with h5py.File(path, "r", locking=False) as file:
         if "results" not in file:
             raise ReportError(UNUSABLE, f"'{path}' has no table 'results'; run the experiment again")
-        frame = pandas.DataFrame(file["results"][:])
-        attributes = {name: value.item() if hasattr(value, "item") else value for name, value in file.attrs.items()}
-    for column in frame.select_dtypes(object):
-        frame[column] = frame[column].str.decode("utf-8")
-    return Experiment(path, attributes, frame)
+        return Experiment(path, record.attributes(file), record.table(file["results"]))
 
 
 def report_experiment(path, options):

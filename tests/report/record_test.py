@@ -18,7 +18,7 @@ def documented(heading):
     """[(name, unit)] of the table under that heading of docs/record.md."""
     with open(DOCUMENT, encoding="utf-8") as file:
         section = file.read().split(f"## {heading}\n")[1].split("\n## ")[0]
-    rows = re.findall(r"^\| ([\w.]+) \| (\w*) ?\|", section, re.M)
+    rows = re.findall(r"^\| ([\w.]+) \| (\w*) ?\|.", section, re.M)
     return [row for row in rows if row[1] != "unit"]
 
 

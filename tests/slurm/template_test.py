@@ -122,12 +122,12 @@ class SlurmModuleFile(unittest.TestCase):
             modules = pathlib.Path(folder) / "vmilaunch"
             modules.mkdir()
             (modules / "0.1.0").write_text((SLURM / "site/modulefile").read_text())
-            script = "module load vmilaunch && echo $PATH ${MANPATH-unset} $SLURM_PMIX_FENCE $SLURM_TASK_EPILOG && module unload vmilaunch && echo $PATH ${SLURM_PMIX_FENCE-unset}"
+            script = "module load vmilaunch && echo $PATH $PYTHONPATH ${MANPATH-unset} $SLURM_PMIX_FENCE $SLURM_TASK_EPILOG && module unload vmilaunch && echo $PATH ${SLURM_PMIX_FENCE-unset}"
             shown = subprocess.run(["bash", "--norc", "-c", f". /usr/share/modules/init/bash; module use {folder}; {script}"], capture_output=True, text=True,
                                    env={"PATH": "/usr/bin:/bin", "HOME": folder})
             self.assertEqual(shown.stderr, "")
             loaded, unloaded = shown.stdout.splitlines()
-            self.assertRegex(loaded, "^/opt/vmilaunch/0.1.0/bin:/usr/bin:/bin unset ring /opt/vmilaunch/0.1.0/share/vmilaunch/slurm/epilog.sh$")
+            self.assertRegex(loaded, "^/opt/vmilaunch/0.1.0/bin:/usr/bin:/bin /opt/vmilaunch/0.1.0/share/vmilaunch/python unset ring /opt/vmilaunch/0.1.0/share/vmilaunch/slurm/epilog.sh$")
             self.assertEqual(unloaded, "/usr/bin:/bin unset")
 
 

@@ -38,5 +38,6 @@ class Vmilaunch(CMakePackage):
 
     def setup_run_environment(self, env):
         # As slurm/site/modulefile says.
+        env.prepend_path("PYTHONPATH", self.prefix.share.vmilaunch.python)
         env.set("SLURM_PMIX_FENCE", "ring")
         env.set("SLURM_TASK_EPILOG", self.prefix.share.vmilaunch.slurm.join("epilog.sh"))
