@@ -10,7 +10,8 @@ import h5py
 import pandas
 from vmilaunch import record
 
-from .errors import ENVIRONMENT, UNUSABLE, USAGE, ReportError, reason_of
+from .errors import ENVIRONMENT, UNUSABLE, ReportError, reason_of
+from .outputs import json_text, say, visible
 
 
 @dataclass
@@ -50,10 +51,9 @@ def report_experiment(path, options):
     if name not in reports:
         raise ReportError(UNUSABLE, f"'{path}' is of an experiment '{name}' that this vmireport does not know")
     if options.json:
-        print(json.dumps({"attributes": experiment.attributes, "results": json.loads(experiment.results.to_json(orient="records"))}, indent=2))
+        say(json_text({"attributes": experiment.attributes, "results": json.loads(experiment.results.to_json(orient="records"))}))
     else:
-        print(reports[name].text(experiment))
-        print("\n" + conditions(experiment))
+        say(visible(reports[name].text(experiment) + "\n\n" + conditions(experiment) + "\n"))
     if options.csv:
         write_csv(experiment.results, options.csv)
     if options.plot:
@@ -62,8 +62,6 @@ def report_experiment(path, options):
 
 
 def write_csv(frame, path):
-    if not path.endswith(".csv"):
-        raise ReportError(USAGE, f"'{path}' does not end in .csv")
     try:
         frame.to_csv(path, index=False)
     except OSError as error:

@@ -2,12 +2,14 @@
 """The command vmireport."""
 
 import argparse
-import json
+import contextlib
+import io
 import os
 import sys
 
 from .completion import completion_script
 from .errors import ENVIRONMENT, USAGE, ReportError
+from .outputs import check_csv, check_plot, json_text, say, visible
 
 EXAMPLES = """\
 examples:
@@ -43,22 +45,52 @@ def parser(version):
 
 
 def main(argv, version, libexec_folders):
+    # A stream that was closed by the caller is None.
+    sys.stdout = sys.stdout or open(os.devnull, "w", encoding="utf-8")
+    sys.stderr = sys.stderr or open(os.devnull, "w", encoding="utf-8")
+    sys.stdout.reconfigure(errors="replace")
+    status = _status_of(argv, version, libexec_folders)
     try:
-        options = parser(version).parse_args(argv)
-        if options.completion:
-            print(completion_script(options.completion, parser(version)), end="")
-            return 0
-        return run(options, libexec_folders)
+        sys.stdout.flush()
+    except OSError:  # told before; the interpreter would tell it once more, with a status of its own
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return status
+
+
+def _status_of(argv, version, libexec_folders):
+    try:
+        options = parse(argv, version)
+        if options:
+            run(options, libexec_folders)
+        return 0
+    except SystemExit as end:
+        return end.code
     except ReportError as error:
-        print(f"vmireport: error: {error}", file=sys.stderr)
+        print(visible(f"vmireport: error: {error}"), file=sys.stderr)
         return error.status
     except ModuleNotFoundError as error:
         print(f"vmireport: error: Python has no module '{error.name}': install python3-h5py, python3-pandas and "
               "python3-matplotlib", file=sys.stderr)
         return ENVIRONMENT
     except BrokenPipeError:  # as by `vmireport run.h5 | head`: nobody reads on
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
+
+
+def parse(argv, version):
+    """The options; None for --help and the like, which are all that is to be printed."""
+    shown = io.StringIO()
+    try:
+        with contextlib.redirect_stdout(shown):
+            options = parser(version).parse_args(argv)
+    except SystemExit as end:
+        if end.code != 0:
+            raise  # argparse has said why
+        say(shown.getvalue())
+        return None
+    if options.completion:
+        say(completion_script(options.completion, parser(version)))
+        return None
+    return options
 
 
 def run(options, libexec_folders):
@@ -66,6 +98,10 @@ def run(options, libexec_folders):
         raise ReportError(USAGE, "name a record (RUN.h5), or a journal with --recover; see 'vmireport --help'")
     if options.output and not options.recover:
         raise ReportError(USAGE, "--output goes with --recover")
+    if options.csv:
+        check_csv(options.csv)
+    if options.plot:
+        check_plot(options.plot)
 
     paths = list(options.runs)
     if options.recover:
@@ -81,7 +117,9 @@ def run(options, libexec_folders):
         if len(paths) > 1:
             raise ReportError(USAGE, "an experiment's file is reported alone; name one")
         report_experiment(paths[0], options)
-        return 0
+        return
+    if options.csv and len(paths) > 1:
+        raise ReportError(USAGE, "--csv takes one record")
 
     from .record import labels, load, newer_launch
     from .summary import summarise
@@ -92,22 +130,18 @@ def run(options, libexec_folders):
     runs = [summarise(record) for record in records]
 
     if options.json:
-        json.dump({"runs": runs}, sys.stdout, indent=2, ensure_ascii=False, allow_nan=False)
-        print()
+        say(json_text({"runs": runs}))
     else:
         from .table import brief, comparison, run_table
         whole = options.verbose or len(runs) == 1
-        print("\n\n".join(run_table(run, options.verbose, record.vms) if whole else brief(run)
-                          for run, record in zip(runs, records)))
+        parts = [run_table(run, options.verbose, record.vms) if whole else brief(run)
+                 for run, record in zip(runs, records)]
         if len(runs) > 1:
-            print("\n" + comparison(runs, labels(records)))
-    sys.stdout.flush()
+            parts.append(comparison(runs, labels(records)))
+        say(visible("\n\n".join(parts) + "\n"))
 
     if options.csv:
-        if len(records) > 1:
-            raise ReportError(USAGE, "--csv takes one record")
         write_csv(records[0].vms, options.csv)
     if options.plot:
         from .plot import plot
         plot(records, options.plot)
-    return 0

@@ -2,8 +2,6 @@
 """The plot of one to four launches, a column each on a common time axis: the launch's phases, every VM's life (a Gantt
 chart), and how many VMs were ready when."""
 
-import os
-
 import matplotlib
 
 matplotlib.use("Agg")
@@ -56,10 +54,6 @@ def plot(records, path):
 
 
 def save(figure, path):
-    ending = os.path.splitext(path)[1][1:].lower()
-    if ending not in figure.canvas.get_supported_filetypes():
-        pyplot.close(figure)
-        raise ReportError(USAGE, f"cannot tell the format of plot '{path}'; end its name in .png, .pdf or .svg")
     try:
         figure.savefig(path, dpi=150)
     except OSError as error:

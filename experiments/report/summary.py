@@ -5,12 +5,13 @@ None stands for what is not known; times are seconds.
 """
 
 import math
+import os
 
 
 def summarise(record):
     vms = record.vms
     return {
-        "file": record.path,
+        "file": os.fsencode(record.path).decode("utf-8", errors="replace"),
         "state": record.state,
         "seconds_so_far": record.seconds_so_far,
         "host": record.writer.host if record.writer else None,

@@ -3,6 +3,7 @@
 
 import json
 import os
+import shutil
 import socket
 import subprocess
 import unittest
@@ -211,6 +212,85 @@ class Plot(InFolder):
         self.assertIn("no/out.png': No such file", self.report(path, "--plot", self.path("no/out.png"), status=4))
 
 
+class Outputs(InFolder):
+    """Files that a slip of the keyboard must not cost, and output that must not get lost in silence."""
+
+    def test_a_file_of_another_kind_is_not_replaced(self):
+        run = self.sample("run.h5")
+        for name, content, option in (("thesis.csv", "my,thesis\n1,2\n", "--csv"), ("notes.csv", "all my notes\n", "--csv"),
+                                      ("photo.png", "\x89PNG a photo", "--plot"), ("thesis.pdf", "%PDF-1.5 a thesis", "--plot"),
+                                      ("figure.svg", "<?xml version='1.0'?><svg/>", "--plot"), ("thesis.png", "my thesis", "--plot")):
+            with self.subTest(name=name):
+                with open(self.path(name), "w", encoding="utf-8") as file:
+                    file.write(content)
+                self.assertIn("is not replaced", self.report(run, option, self.path(name), status=2))
+                with open(self.path(name), encoding="utf-8") as file:
+                    self.assertEqual(file.read(), content)
+        self.assertIn("does not end in .csv", self.report(run, "--csv", run, status=2))
+        self.assertIn("7 of 8 VMs", self.report(run))
+
+    def test_recovery_replaces_no_file_of_another_kind(self):
+        with open(self.path("thesis.txt"), "w", encoding="utf-8") as file:
+            file.write("my thesis")
+        journal = self.sample("run.h5", "killed")
+        self.assertIn("is not replaced", self.report("--recover", journal, "--output", self.path("thesis.txt"), status=2))
+        with open(self.path("thesis.txt"), encoding="utf-8") as file:
+            self.assertEqual(file.read(), "my thesis")
+        self.assertTrue(os.path.exists(journal))
+
+    def test_its_own_files_are_replaced(self):
+        run = self.sample("run.h5")
+        open(self.path("out.csv"), "w", encoding="utf-8").close()
+        for _ in range(2):
+            self.report(run, "--csv", self.path("out.csv"))
+            for ending in ("png", "pdf", "svg"):
+                self.report(run, "--plot", self.path("out." + ending))
+        figures = os.path.join(os.environ["VMI_SOURCE"], "docs", "evaluation")
+        for option, name in (("--csv", "one-image.csv"), ("--plot", "one-image.png")):  # which an experiment wrote
+            shutil.copy(os.path.join(figures, name), self.path(name))
+            self.report(run, option, self.path(name))
+
+    def test_what_is_no_file_is_not_written_to(self):
+        run = self.sample("run.h5")
+        os.mkfifo(self.path("fifo.csv"))
+        os.mkdir(self.path("folder.png"))
+        os.symlink("/dev/null", self.path("null.png"))
+        self.assertIn("is no file", self.report(run, "--csv", self.path("fifo.csv"), status=2))
+        for name in ("folder.png", "null.png"):
+            self.assertIn("is no file", self.report(run, "--plot", self.path(name), status=2))
+
+    def test_a_full_disk_is_told(self):
+        run = self.sample("run.h5")
+        for words in ([run], ["--json", run], ["-v", run], ["--help"], ["--version"], ["--completion", "bash"]):
+            with self.subTest(words=words), open("/dev/full", "w", encoding="utf-8") as full:
+                done = subprocess.run([VMIREPORT, *words], stdout=full, stderr=subprocess.PIPE, text=True, check=False)
+                self.assertEqual((done.returncode, done.stderr),
+                                 (4, "vmireport: error: cannot write to standard output: No space left on device\n"))
+
+    def test_closed_streams_are_as_the_null_device(self):
+        run = self.sample("run.h5")
+        for words in ("2>&-", "<&-", ">&- 2>&-", "--json >&-"):
+            with self.subTest(words=words):
+                self.assertEqual(os.waitstatus_to_exitcode(os.system(f"{VMIREPORT} {run} >{self.path('log')} {words}")), 0)
+
+    def test_names_and_texts_of_any_bytes(self):
+        path = os.fsencode(self.sample("run.h5"))
+        strange = os.path.join(os.fsencode(self.folder), b"r\xe9\x1b[2J\xc2\x9bn.h5")
+        os.rename(path, strange)
+        with h5py.File(strange, "r+", locking=False) as file:
+            phases = file["phases"][:]
+            phases["name"][0] = b"\x1b[2J"
+            file["phases"][:] = phases
+        for word, environment in (("--json", {}), ("-v", {"LC_ALL": "C"}), ("-v", {"PYTHONIOENCODING": "latin-1"})):
+            with self.subTest(word=word, environment=environment):
+                done = subprocess.run([VMIREPORT, word, strange], check=False, capture_output=True, env={**os.environ, **environment})
+                self.assertEqual((done.returncode, done.stderr), (0, b""))
+                for control in (b"\x1b", b"\x9b"):
+                    self.assertNotIn(control, done.stdout)
+        run = json.loads(self.report("--json", strange))["runs"][0]
+        self.assertEqual((run["phases"][0]["name"], os.path.basename(run["file"])), ("\x1b[2J", "r\ufffd\x1b[2J\x9bn.h5"))
+
+
 class Command(InFolder):
     def test_help_and_version(self):
         self.assertIn("--recover JOURNAL", self.report("--help"))
@@ -219,6 +299,11 @@ class Command(InFolder):
     def test_bad_usage(self):
         self.assertIn("name a record", self.report(status=2))
         self.assertIn("--output goes with --recover", self.report("x.h5", "--output", "y.h5", status=2))
+        run = self.sample("run.h5")
+        self.assertIn("takes one record", self.report(run, run, "--csv", self.path("out.csv"), status=2))
+        done = subprocess.run([VMIREPORT, "--no-such-option"], check=False, capture_output=True, text=True)
+        self.assertEqual((done.returncode, done.stdout), (2, ""))
+        self.assertIn("--no-such-option", done.stderr)
 
     def test_what_is_no_record_is_named_with_the_reason(self):
         text = self.path("text.h5")
