@@ -31,7 +31,8 @@ def parser(version):
                         "compared with the first")
     p.add_argument("--json", action="store_true", help="print the figures as JSON")
     p.add_argument("--plot", metavar="OUT.png",
-                   help="draw every VM's phases and the number ready over time (.png, .pdf or .svg; up to 4 records)")
+                   help="draw the VMs ready over time, the bytes read of the base image, and every VM's life (.png, .pdf or .svg; "
+                        "up to 4 records)")
     p.add_argument("--csv", metavar="OUT.csv", help="write a record's VMs, or an experiment's measurements, as CSV")
     p.add_argument("--recover", metavar="JOURNAL",
                    help="make the record of a launch that was killed from its journal, and report it")
@@ -143,5 +144,5 @@ def run(options, libexec_folders):
     if options.csv:
         write_csv(records[0].vms, options.csv)
     if options.plot:
-        from .plot import plot
+        from .launch_plot import plot
         plot(records, options.plot)

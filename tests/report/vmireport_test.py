@@ -6,6 +6,7 @@ import os
 import shutil
 import socket
 import subprocess
+import sys
 import unittest
 
 import h5py
@@ -210,6 +211,61 @@ class Plot(InFolder):
         self.assertIn("end its name in .png", self.report(path, "--plot", self.path("out.xyz"), status=2))
         self.assertIn("up to 4 records", self.report(*[path] * 5, "--plot", self.path("out.png"), status=2))
         self.assertIn("no/out.png': No such file", self.report(path, "--plot", self.path("no/out.png"), status=4))
+
+
+class Picture(InFolder):
+    """What a plot shows, before it becomes pixels."""
+
+    def draw(self, *paths):
+        sys.path[:0] = [os.path.join(os.environ["VMI_SOURCE"], folder) for folder in ("experiments", "python")]
+        os.environ["MPLCONFIGDIR"] = self.folder
+        self.addCleanup(os.environ.pop, "MPLCONFIGDIR")
+        from report.launch_plot import draw
+        from report.record import load
+        figure = draw([load(path, [os.environ["VMI_BIN"]]) for path in paths])
+        self.addCleanup(figure.clear)
+        return figure
+
+    def counted(self, name, *words, bytes_miss):
+        """A sample whose VMs' reads of the base were counted."""
+        path = self.sample(name, *words)
+        with h5py.File(path, "r+", locking=False) as file:
+            vms = file["vms"][:]
+            vms["bytes_miss"], vms["bytes_hit"] = bytes_miss, 0
+            file["vms"][:] = vms
+        return path
+
+    def test_two_launches_share_a_panel_and_their_bytes_are_bars(self):
+        figure = self.draw(self.counted("none.h5", "plain", "clean", bytes_miss=40 * 2**20), self.sample("cache.h5", "clean"))
+        curves, bars = figure.axes[:2]
+        shown = {line.get_label(): line.get_xydata() for line in curves.lines if not line.get_label().startswith("_")}
+        self.assertEqual([label.split(":")[0] for label in shown], ["none.h5 (cache", "cache.h5 (cache"])
+        for points, last in zip(shown.values(), (21, 10)):
+            self.assertAlmostEqual(min(t for t, ready in points if ready == 8), last)
+        base = [bar.get_width() for bar in bars.patches[:2]]
+        self.assertAlmostEqual(base[0] / base[1], 8 * 40 * 2**20 / (8 * 40_960))
+        self.assertIn("320.0 MiB", [text.get_text() for text in bars.texts])
+        self.assertEqual(figure.texts[0].get_text(),
+                         "8 VMs ready after 10.0 s instead of 21.0 s; 320.0 KiB read from the base image instead of 320.0 MiB")
+
+    def test_what_was_not_counted_is_not_shown_as_nothing(self):
+        bars = self.draw(self.sample("none.h5", "plain", "clean"), self.sample("cache.h5", "clean")).axes[1]
+        self.assertEqual([text.get_text() for text in bars.texts[:2]], ["not counted", "320.0 KiB"])
+
+    def test_a_failed_launch_says_why(self):
+        self.report("--recover", self.sample("killed.h5", "killed"))
+        head = "\n".join(text.get_text() for text in self.draw(self.sample("bad.h5"), self.path("killed.h5")).texts)
+        self.assertIn("bad.h5 ended with status 1: rank 1@node1: 1 VM was not ready in time", head)
+        self.assertIn("vm7: not ready within 30 s; its last line was: Kernel panic", head)
+        self.assertIn("killed.h5 was killed", head)
+
+    def test_a_guests_words_are_no_formulas(self):
+        path = self.sample("run.h5")
+        with h5py.File(path, "r+", locking=False) as file:
+            vms = file["vms"][:]
+            vms["error"][7] = rb"$\frac{$ $x_{ \x1b[2J"
+            file["vms"][:] = vms
+        self.assertEqual(self.report(path, "--plot", self.path("out.png")), self.report(path))
 
 
 class Outputs(InFolder):
