@@ -81,6 +81,8 @@ BootProfile run_profile(const BuildRequest& request, const ImageInfo& image, con
 }
 
 json facts_of(const BuildRequest& request, const BootProfile& profile) {
+  GuestSpec guest = request.guest;
+  guest.accel = profile.accel;
   json boots = json::array();
   for (std::size_t run = 0; run < profile.runs.size(); ++run) {
     boots.push_back({{"ready_s", profile.runs[run].ready.count()},
@@ -97,7 +99,7 @@ json facts_of(const BuildRequest& request, const BootProfile& profile) {
           {"user_data", request.user_data.string()},
           {"memory_bytes", request.guest.memory},
           {"cpus", request.guest.cpus},
-          {"cpu_model", request.guest.cpu_model},
+          {"cpu_model", cpu_model_of(guest)},
           {"accel", to_text(profile.accel)},
           {"firmware", request.guest.firmware},
           {"kernel", request.guest.kernel},
@@ -124,7 +126,38 @@ std::string percent(Bytes done, Bytes total) {
   return total == 0 ? "100%" : std::to_string(done * 100 / total) + "%";
 }
 
+/// A fact of the guest, and what people call it.
+struct Named {
+  const char* fact;
+  const char* name;
+  bool is_file = false;  ///< its name counts: the same file may lie elsewhere
+};
+constexpr Named kWhatChangesReads[] = {{"machine", "machine"},     {"disk_bus", "disk bus"},
+                                       {"cpu_model", "CPU"},       {"net", "network"},
+                                       {"append", "arguments"},    {"firmware", "firmware", true},
+                                       {"kernel", "kernel", true}, {"initrd", "initial RAM disk", true}};
+
+std::string text_of(const json& facts, const Named& named) {
+  const auto fact = facts.find(named.fact);
+  if (fact == facts.end() || !fact->is_string()) return {};
+  const std::string text = fact->get<std::string>();
+  // Caches of version 0.1 say nothing of a CPU that was QEMU's default.
+  if (text.empty() && named.fact == std::string_view("cpu_model")) return "qemu64";
+  return named.is_file ? fs::path(text).filename().string() : text;
+}
+
 }  // namespace
+
+std::vector<std::string> profile_differences(const json& facts, const BuildRequest& request) {
+  const json wanted = facts_of(request, {.accel = request.guest.accel});
+  std::vector<std::string> differences;
+  for (const Named& named : kWhatChangesReads) {
+    const std::string was = text_of(facts, named);
+    const std::string is = text_of(wanted, named);
+    if (was != is) differences.push_back(named.name + (" '" + was + "' instead of '" + is + "'"));
+  }
+  return differences;
+}
 
 BuildSummary build_cache(const BuildRequest& request, const fs::path& output, const BuildProgress& progress) {
   const Teller tell(progress);

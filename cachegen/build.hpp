@@ -43,6 +43,10 @@ struct BuildSummary {
       facts;  ///< as the cache's trailer has them: `runs`, `ready`, `machine`, `working_set_bytes`, ...
 };
 
+/// In what a cache's facts differ from what this request would profile, as far as it changes what a guest
+/// reads: "machine 'q35' instead of 'pc'" each. The request's accelerator must be resolved.
+std::vector<std::string> profile_differences(const nlohmann::json& facts, const BuildRequest& request);
+
 /// What goes on, for a person. A new stage is worth a line of its own; the rest updates it, several times a
 /// second.
 struct BuildStep {

@@ -61,7 +61,7 @@ const OptionTable& table() {
           .add({.name = "cpus", .letter = 'c', .metavar = "N", .default_value = "1", .help = "Processors."})
           .add({.name = "cpu",
                 .metavar = "MODEL",
-                .help = "Processor model, as QEMU's -cpu has it; else QEMU's default."})
+                .help = "Processor model, as QEMU's -cpu has it [host with KVM, max with tcg]."})
           .add({.name = "machine",
                 .metavar = "TYPE",
                 .default_value = "pc",
@@ -78,7 +78,10 @@ const OptionTable& table() {
           .add({.name = "firmware", .metavar = "FILE", .help = "Firmware instead of the machine's own."})
           .add({.name = "kernel", .metavar = "FILE", .help = "Boot this kernel directly."})
           .add({.name = "initrd", .metavar = "FILE", .help = "The kernel's initial RAM disk."})
-          .add({.name = "append", .metavar = "ARGS", .help = "The kernel's arguments."})
+          .add({.name = "append",
+                .metavar = "ARGS",
+                .help = "Further kernel arguments (for a disk boot, where its boot loader takes them from "
+                        "SMBIOS)."})
           .group("QEMU")
           .add({.name = "accel",
                 .metavar = "ACCEL",

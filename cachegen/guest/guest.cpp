@@ -114,6 +114,11 @@ GuestSpec guest_from_json(const nlohmann::json& json) {
   }
 }
 
+std::string cpu_model_of(const GuestSpec& guest) {
+  if (!guest.cpu_model.empty()) return guest.cpu_model;
+  return guest.accel == Accel::kvm ? "host" : "max";
+}
+
 void check_guest(const GuestSpec& guest) {
   if (guest.memory < 1 * MiB) {
     throw Error(ExitStatus::usage,
@@ -123,14 +128,16 @@ void check_guest(const GuestSpec& guest) {
   if (guest.kernel.empty() && !guest.initrd.empty()) {
     throw Error(ExitStatus::usage, "an initrd needs a kernel; give --kernel too");
   }
-  if (guest.kernel.empty() && !guest.append.empty()) {
-    throw Error(ExitStatus::usage, "kernel arguments need a kernel; give --kernel too");
-  }
   if (guest.machine == Machine::microvm && guest.kernel.empty() && guest.firmware.empty()) {
     throw Error(
         ExitStatus::usage,
         "machine microvm's own firmware boots no disks; give --kernel, or --firmware with a SeaBIOS for it "
         "(Debian: /usr/share/seabios/bios-microvm.bin)");
+  }
+  if (guest.machine == Machine::microvm && guest.kernel.empty() && !guest.append.empty()) {
+    throw Error(ExitStatus::usage,
+                "machine microvm has no SMBIOS to hand kernel arguments to a boot loader; give --kernel too, "
+                "or use machine pc or q35");
   }
   check_readable(guest.firmware, "firmware");
   check_readable(guest.kernel, "kernel");

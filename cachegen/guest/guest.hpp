@@ -35,7 +35,7 @@ struct GuestSpec {
   Machine machine = Machine::pc;
   Bytes memory = 512 * MiB;
   int cpus = 1;
-  std::string cpu_model;  ///< empty: QEMU's default; "host", "max", "Nehalem", ...
+  std::string cpu_model;  ///< as QEMU's -cpu has it: "max", "Nehalem,-aes", ...; empty: cpu_model_of()'s
   std::string firmware;   ///< file that replaces the machine's own firmware (-bios); empty: not given
   std::string kernel;     ///< direct kernel boot; empty: boot from the disk
   std::string initrd;
@@ -49,6 +49,11 @@ GuestSpec guest_from_json(const nlohmann::json& json);
 /// Throws Error(usage) for what no QEMU could start: no memory, initrd without kernel, files that cannot be
 /// read.
 void check_guest(const GuestSpec& guest);
+
+/// The guest's CPU model, chosen or the default of its accelerator, which is resolved: the node's own CPU
+/// with KVM, all that QEMU can emulate with TCG. QEMU's own default is older than what distributions are
+/// built for.
+std::string cpu_model_of(const GuestSpec& guest);
 
 /// What decides between KVM and TCG.
 struct AccelFacts {

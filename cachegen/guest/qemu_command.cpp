@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "cachegen/guest/qemu_command.hpp"
 
+#include "cachegen/guest/cpu_check.hpp"
+
 #include <sstream>
 
 namespace vmi {
@@ -49,21 +51,21 @@ void add_machine(Builder& command, const GuestSpec& guest) {
   // and half the memory (331 instead of 647 MiB when the login prompt came); with 32 MiB a third more CPU
   // time.
   command.add("-accel", guest.accel == Accel::kvm ? "kvm" : "tcg,tb-size=64");
-  if (!guest.cpu_model.empty()) command.add("-cpu", guest.cpu_model);
+  command.add("-cpu", cpu_option(guest));
   command.add("-m", std::to_string(guest.memory / MiB) + "M");
   command.add("-smp", std::to_string(guest.cpus));
 }
 
 void add_identity(Builder& command, const GuestSpec& guest, const CommandExtras& extras) {
   const bool direct = !guest.kernel.empty();
-  if (guest.machine == Machine::microvm &&
-      (!extras.credentials.empty() || (!direct && !extras.kernel_args.empty()))) {
+  const std::string separator = guest.append.empty() || extras.kernel_args.empty() ? "" : " ";
+  const std::string arguments = guest.append + separator + extras.kernel_args;
+  if (guest.machine == Machine::microvm && (!extras.credentials.empty() || (!direct && !arguments.empty()))) {
     throw Error(
         ExitStatus::usage,
         "machine microvm has no SMBIOS to hand per-VM settings to its guest; use --machine pc or q35");
   }
-  if (!direct && !extras.kernel_args.empty())
-    command.add("-smbios", "type=2,asset=" + option_value(extras.kernel_args));
+  if (!direct && !arguments.empty()) command.add("-smbios", "type=2,asset=" + option_value(arguments));
   for (const std::string& credential : extras.credentials) {
     command.add("-smbios", "type=11,value=" + option_value(credential));
   }
@@ -77,9 +79,7 @@ void add_identity(Builder& command, const GuestSpec& guest, const CommandExtras&
   if (!direct) return;
   command.add("-kernel", guest.kernel);
   if (!guest.initrd.empty()) command.add("-initrd", guest.initrd);
-  const std::string separator = guest.append.empty() || extras.kernel_args.empty() ? "" : " ";
-  const std::string append = guest.append + separator + extras.kernel_args;
-  if (!append.empty()) command.add("-append", append);
+  if (!arguments.empty()) command.add("-append", arguments);
 }
 
 void add_devices(Builder& command, const std::vector<nlohmann::json>& chain, const VmFiles& files,

@@ -22,9 +22,8 @@ struct CommandExtras {
   Net net = Net::none;
   bool forward_ssh =
       false;  ///< user net: 127.0.0.1:PORT to the guest's port 22, PORT chosen by QEMU (forwarded_port())
-  std::string mac;          ///< empty: QEMU's default
-  std::string kernel_args;  ///< as SMBIOS type 2 asset tag, which GRUB reads; with guest.kernel: appended to
-                            ///< its arguments
+  std::string mac;                       ///< empty: QEMU's default
+  std::string kernel_args;               ///< behind guest.append
   std::vector<std::string> credentials;  ///< SMBIOS type 11 strings: "io.systemd.credential:NAME=VALUE"
   fs::path seed;                         ///< cloud-init's disk (seed.hpp), the guest's second; empty: none
   bool no_reboot = false;                ///< a guest that resets ends QEMU instead
@@ -35,6 +34,8 @@ struct CommandExtras {
 /// The whole command of a VM whose guest starts at once, and without a monitor: see spawn_paused().
 /// `guest.accel` must be resolved, `guest.qemu` be a program; `chain` comes from blockdev_chain(). Throws
 /// Error(usage) for identity (kernel_args, credentials, seed) that the machine cannot hand to its guest.
+/// Kernel arguments go to guest.kernel, or else into the SMBIOS type 2 asset tag, which the image's GRUB
+/// reads.
 Argv qemu_command(const GuestSpec& guest, const std::string& name, const std::vector<nlohmann::json>& chain,
                   const VmFiles& files, const CommandExtras& extras);
 

@@ -2,6 +2,7 @@
 #include "cachegen/profile/profile.hpp"
 
 #include "cachegen/guest/block_chain.hpp"
+#include "cachegen/guest/cpu_check.hpp"
 #include "cachegen/support/stale.hpp"
 
 namespace vmi {
@@ -12,8 +13,12 @@ BootProfile profile_boot(const ProfileOptions& options, const ProfileProgress& p
   check_guest(options.guest);
   profile.qemu = probe_qemu(options.guest.qemu, Deadline::after(std::chrono::seconds(30)));
   profile.accel = resolve_accel(options.guest.accel);
+  GuestSpec guest = options.guest;
+  guest.qemu = profile.qemu.path.string();
+  guest.accel = profile.accel;
+  check_cpu(guest, Deadline::after(std::chrono::seconds(60)));
 
-  BootSpec spec{.guest = options.guest,
+  BootSpec spec{.guest = std::move(guest),
                 .image = options.image,
                 .driver_traces = resolve_driver(options.driver, profile.qemu, false) == Driver::vmicache,
                 .ready = options.ready,
@@ -21,8 +26,6 @@ BootProfile profile_boot(const ProfileOptions& options, const ProfileProgress& p
                 .user_data = options.user_data,
                 .timeout = options.timeout,
                 .settle = options.settle};
-  spec.guest.qemu = profile.qemu.path.string();
-  spec.guest.accel = profile.accel;
 
   std::vector<std::vector<TimedRead>> reads;
   for (int run = 0; run < options.runs; ++run) {

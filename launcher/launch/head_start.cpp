@@ -24,6 +24,7 @@ HeadStart start_ahead(const LaunchOptions& options, Supervisor& supervisor, bool
   ahead.environment = supervisor.send(ProbeEnvironment{.qemu = guest.qemu,
                                                        .accel = to_text(first ? guest.accel : Accel::tcg),
                                                        .machine = to_text(guest.machine),
+                                                       .cpu_model = first ? guest.cpu_model : "",
                                                        .backend = options.backend});
   if (!options.dry_run) {
     supervisor.send(Warm{.backend = options.backend,

@@ -170,6 +170,7 @@ void read_guest(const Options& options, LaunchOptions& launch) {
   if (guest.memory < 2 * MiB)
     throw usage("--memory " + options.text("memory") + ": less than 2M boots nothing");
   guest.cpus = static_cast<int>(options.number("cpus", 1, 255));
+  guest.cpu_model = options.text("cpu");
   guest.firmware = options.text("firmware");
   guest.kernel = options.text("kernel");
   guest.initrd = options.text("initrd");
@@ -267,6 +268,9 @@ const OptionTable& launch_option_table() {
               .metavar = "N",
               .default_value = "1",
               .help = "Virtual CPUs of each VM."})
+        .add({.name = "cpu",
+              .metavar = "MODEL",
+              .help = "Processor model, as QEMU's -cpu has it [host with KVM, max with tcg]."})
         .add({.name = "machine",
               .metavar = "TYPE",
               .default_value = "pc",

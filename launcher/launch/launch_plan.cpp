@@ -113,10 +113,11 @@ void Launch::look_around(const std::string& accel) {
 
   looked_failure_ = attempt([&] {
     if (!rank_.first()) take_environment(ahead_.environment);
-    if (accel != environment_.accel) {
+    if (accel != environment_.accel || (!rank_.first() && !guest_.cpu_model.empty())) {
       take_environment(rank_.ask(ProbeEnvironment{.qemu = options_.guest.qemu,
                                                   .accel = accel,
                                                   .machine = to_text(options_.guest.machine),
+                                                  .cpu_model = options_.guest.cpu_model,
                                                   .backend = options_.backend}));
     }
     driver_ = resolve_driver(options_.driver,
@@ -156,6 +157,8 @@ void Launch::print_dry_run() {
     std::cout << nlohmann::json{{"vms", vms},
                                 {"nodes", rank_.layout().node_keys},
                                 {"driver", to_text(driver_)},
+                                {"accel", environment_.accel},
+                                {"cpu_model", cpu_model_of(guest_)},
                                 {"fits", fits_},
                                 {"domain", domain}}
                      .dump(2)
@@ -164,7 +167,8 @@ void Launch::print_dry_run() {
   }
   std::cout << placed_.size() << " VMs on " << rank_.layout().nodes << " nodes, " << rank_.layout().ranks
             << " ranks; backend " << to_text(environment_.backend) << ", accelerator " << environment_.accel
-            << ", driver " << to_text(driver_) << ", cache " << to_text(options_.cache) << "\n";
+            << ", CPU " << cpu_model_of(guest_) << ", driver " << to_text(driver_) << ", cache "
+            << to_text(options_.cache) << "\n";
   for (int rank = 0; rank < rank_.layout().ranks; ++rank) {
     const int node = rank_.layout().node_of_rank[static_cast<std::size_t>(rank)];
     std::cout << "  rank " << rank << " on " << rank_.layout().node_keys[static_cast<std::size_t>(node)]
@@ -196,6 +200,7 @@ void Launch::tell_desk_the_plan() {
   attributes.libvirt_version = environment_.libvirt_version;
   attributes.backend = to_text(environment_.backend);
   attributes.accel = environment_.accel;
+  attributes.cpu_model = cpu_model_of(guest_);
   attributes.driver = to_text(driver_);
   attributes.vms = static_cast<std::int64_t>(placed_.size());
   attributes.nodes = rank_.layout().nodes;
@@ -280,6 +285,11 @@ void Launch::find_cache(ImagePlan& image) {
   image.digest = digest_of(image.hashes);
   image.payload_bytes = cache.file_bytes();
   image.metadata_bytes = cache.metadata_bytes();
+  if (cache.sealed()) {
+    for (const std::string& difference : profile_differences(cache.facts(), build_request(image)))
+      log_warning("cache '" + image.payload.string() + "' is of a guest with " + difference +
+                  "; what its VMs read besides comes from the image");
+  }
   ImageRow row;
   row.url = image.url;
   row.base_identity = cache.sealed() ? cache.base().digest : "";

@@ -25,7 +25,6 @@ VmSpec vm_spec(const LaunchOptions& options, const ImagePlan& image, const Place
   spec.ready = options.ready.to_text();
   spec.net = options.net;
   spec.hostname = vm.name;
-  spec.kernel_args = options.guest.kernel.empty() ? options.guest.append : "";
   spec.ssh_key = options.ssh_key;
   spec.user_data = options.user_data.string();
   spec.cpus = cpus;

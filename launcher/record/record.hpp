@@ -30,6 +30,7 @@ struct RunAttributes {
   std::string backend;  ///< "libvirt" or "qemu"
   std::string accel;    ///< as resolved: "kvm" or "tcg"
   std::string machine;
+  std::string cpu_model;             ///< as resolved: "host", "max", "Nehalem"
   std::string driver;                ///< as resolved: "vmicache", "qcow2", "copy-on-read"
   std::string cache_mode;            ///< "auto", "none", "cold", "full" or "path"
   std::string placement;             ///< "node" or "shared"

@@ -88,6 +88,7 @@ const TableSchema<RunAttributes>& attribute_schema() {
                                         {"backend", "", &Row::backend},
                                         {"accel", "", &Row::accel},
                                         {"machine", "", &Row::machine},
+                                        {"cpu_model", "", &Row::cpu_model},
                                         {"driver", "", &Row::driver},
                                         {"cache_mode", "", &Row::cache_mode},
                                         {"placement", "", &Row::placement},

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "launcher/supervisor/server.hpp"
 
+#include "cachegen/guest/cpu_check.hpp"
 #include "cachegen/support/log.hpp"
 #include "launcher/supervisor/affinity.hpp"
 #include "launcher/supervisor/cold_cache.hpp"
@@ -18,6 +19,7 @@ using namespace std::chrono_literals;
 
 constexpr int kCreators = 8;  // more at once only makes them slower: docs/adr/0002
 constexpr int kBackground = 4;
+constexpr auto kCpuCheck = 60s;
 constexpr auto kEarlyCreate = 60s;
 constexpr auto kEarlyTurn = 100ms;
 constexpr auto kReapDelay = 5ms;  // one look through /proc for many deaths
@@ -159,11 +161,16 @@ void Server::on(std::uint64_t id, const ProbeEnvironment& request) {
 
 Environment Server::probe(const ProbeEnvironment& request) {
   const QemuFacts qemu = facts_.qemu(request.qemu);
-  parse_machine(request.machine);
+  const Accel accel = facts_.accel(parse_accel(request.accel));
+  check_cpu({.qemu = qemu.path,
+             .accel = accel,
+             .machine = parse_machine(request.machine),
+             .cpu_model = request.cpu_model},
+            Deadline::after(kCpuCheck));
   Environment result{.qemu = qemu.path,
                      .qemu_version = qemu.version,
                      .has_vmicache = qemu.has_vmicache,
-                     .accel = to_text(facts_.accel(parse_accel(request.accel))),
+                     .accel = to_text(accel),
                      .backend = hypervisors_.resolve(request.backend)};
   if (result.backend == Backend::libvirt) {
     result.libvirt_version = LibvirtBackend::version();

@@ -57,7 +57,7 @@ class Replay(ReplayCase):
             self.skipTest("/dev/kvm does not open")
         trace, known = self.recorded()
         # Where KVM emulates each instruction, checking all bytes would take minutes.
-        self.replay(trace, image("tiny"), "--cache", self.cache_of("tiny"), "--accel", "kvm", arguments="think=0.02 check=sample",
+        self.replay(trace, image("tiny"), "--cache", self.cache_of("tiny"), "--accel", "kvm", "--cpu", "qemu64", arguments="think=0.02 check=sample",
                     ready=f"REPLAY-DONE .*sample={known['sample']}")
         _, attributes = self.read_record(self.folder / "run.h5")
         self.assertEqual(attributes["accel"], "kvm")

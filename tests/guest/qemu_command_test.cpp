@@ -47,6 +47,8 @@ TEST_CASE("the whole command of a plain VM") {
                          "pc,usb=off,vmport=off,dump-guest-core=off",
                          "-accel",
                          "kvm",
+                         "-cpu",
+                         "host",
                          "-m",
                          "512M",
                          "-smp",
@@ -91,6 +93,8 @@ TEST_CASE("kernel arguments reach a disk boot by SMBIOS and a direct boot by -ap
   const CommandExtras extras{.kernel_args = "systemd.hostname=vm1 a=b,c"};
   CHECK(values(command({}, kFiles, extras), "-smbios") ==
         std::vector<std::string>{"type=2,asset=systemd.hostname=vm1 a=b,,c"});
+  CHECK(values(command({.append = "quiet"}, kFiles, extras), "-smbios") ==
+        std::vector<std::string>{"type=2,asset=quiet systemd.hostname=vm1 a=b,,c"});
   const Argv direct = command({.kernel = "/k", .initrd = "/i", .append = "console=ttyS0"}, kFiles, extras);
   CHECK(values(direct, "-append") == std::vector<std::string>{"console=ttyS0 systemd.hostname=vm1 a=b,c"});
   CHECK(values(direct, "-initrd") == std::vector<std::string>{"/i"});

@@ -116,11 +116,24 @@ TEST_CASE("a QEMU that dies is reported with what it printed") {
   const TempFolder disks(temp_root(), "vmi-disks-");
   const EmptyTemp temp;
   ProfileOptions options = options_for(boot_sector(disks.path(), kHang));
-  options.guest.cpu_model = "no-such-cpu";
+  options.guest.cpus = 300;
   const Error error = error_of(options);
   CHECK(error.status() == ExitStatus::environment);
-  CHECK_THAT(error.what(), Catch::Contains("exit status 1") && Catch::Contains("no-such-cpu"));
+  CHECK_THAT(error.what(), Catch::Contains("exit status 1") && Catch::Contains("300"));
   CHECK(temp.is_empty());
+}
+
+TEST_CASE("a CPU that this node cannot give is refused before the boot, with what it lacks") {
+  const TempFolder disks(temp_root(), "vmi-disks-");
+  const EmptyTemp temp;
+  ProfileOptions options = options_for(boot_sector(disks.path(), kHang));
+  options.guest.cpu_model = "Skylake-Server";  // QEMU 7.2's TCG knows no AVX-512
+  const Error error = error_of(options, [](int, const BootStatus&) { FAIL_CHECK("it boots"); });
+  CHECK(error.status() == ExitStatus::environment);
+  CHECK_THAT(error.what(),
+             Catch::Contains("'Skylake-Server'") && Catch::Contains("lacks") && Catch::Contains("avx512f"));
+  options.guest.cpu_model = "no-such-cpu";
+  CHECK_THAT(error_of(options).what(), Catch::Contains("unable to find CPU model 'no-such-cpu'"));
 }
 
 TEST_CASE("a QEMU that is killed in the middle of a boot is reported") {

@@ -40,7 +40,7 @@ TEST_CASE("builds that make no sense are usage errors") {
   CHECK_THROWS_WITH(check_build({.image = "x", .runs = 0}), Catch::Contains("at least 1 run"));
   CHECK_THROWS_AS(check_build({.image = "x", .timeout = 0s}), Error);
   CHECK_THROWS_AS(check_build({.image = "x", .settle = -1s}), Error);
-  CHECK_THROWS_AS(check_build({.image = "x", .guest = {.append = "quiet"}}), Error);
+  CHECK_THROWS_AS(check_build({.image = "x", .guest = {.initrd = "/etc/passwd"}}), Error);
 }
 
 TEST_CASE("an output that cannot be written is refused before anything boots") {

@@ -67,6 +67,7 @@ RunAttributes sample_attributes(const SampleOptions& options) {
           .backend = "libvirt",
           .accel = "tcg",
           .machine = "pc",
+          .cpu_model = "max",
           .driver = "qcow2",
           .cache_mode = options.cached ? "path" : "none",
           .placement = "node",

@@ -148,6 +148,66 @@ TEST_CASE("every machine boots with both backends") {
   CHECK(fixture.wait_for<VmReady>(1).size() == 1);
 }
 
+namespace {
+
+/// The line that guest CPU prints of the CPU that it has.
+std::string cpu_seen(Backend backend, const std::string& model) {
+  Fixture fixture(backend);
+  auto vms = fixture.vms(1, "CPU");
+  vms[0].guest = to_json(GuestSpec{.accel = Accel::tcg, .memory = 64 * MiB, .cpu_model = model});
+  vms[0].ready = "serial:x86-64-v2 (yes|no)";
+  fixture.call(fixture.prepare(vms));
+  for (const VmFailed& vm : fixture.all<VmFailed>()) FAIL_CHECK(vm.reason);
+  fixture.call(ResumeAll{});
+  REQUIRE(fixture.wait_for<VmReady>(1).size() == 1);
+  const std::string text = read_text(fixture.all<VmPrepared>().at(0).serial_log);
+  return text.substr(0, text.find('\r'));
+}
+
+}  // namespace
+
+TEST_CASE("both backends and the profile show a guest the same CPU, by default an x86-64-v2") {
+  const std::string model = GENERATE("", "Nehalem", "qemu64,+ssse3");
+  const std::string seen = cpu_seen(Backend::qemu, model);
+  CHECK_THAT(seen, Catch::EndsWith(model == "qemu64,+ssse3" ? "v2 no" : "v2 yes"));
+  CHECK(cpu_seen(Backend::libvirt, model) == seen);
+
+  Fixture fixture(Backend::qemu);
+  const GuestSpec guest{.accel = Accel::tcg, .memory = 64 * MiB, .cpu_model = model};
+  const Reply profiled = fixture.call(FindCache{{{"image", (fixture.folder() / "CPU.raw").string()},
+                                                 {"guest", to_json(guest)},
+                                                 {"ready", "serial:^" + seen + "$"},
+                                                 {"settle_ms", 0},
+                                                 {"timeout_ms", 20'000},
+                                                 {"store", (fixture.folder() / "store").string()}}});
+  CHECK(profiled.message == "");
+}
+
+TEST_CASE("a guest boots under KVM with the CPU model that was asked for") {
+  if (const std::string problem = read_accel_facts().kvm_problem; !problem.empty()) {
+    WARN("SKIPPED: " << problem);
+    return;
+  }
+  Fixture fixture(GENERATE(Backend::libvirt, Backend::qemu));
+  CAPTURE(to_text(fixture.backend()));
+  auto vms = fixture.vms(1);
+  vms[0].guest = to_json(GuestSpec{.accel = Accel::kvm,
+                                   .machine = Machine::microvm,
+                                   .memory = 64 * MiB,
+                                   .cpu_model = "qemu64",
+                                   .kernel = fs::path(GUEST_FOLDER) / "kernel.elf"});
+  fixture.call(fixture.prepare(vms));
+  for (const VmFailed& vm : fixture.all<VmFailed>()) FAIL_CHECK(vm.reason);
+  fixture.call(ResumeAll{});
+  CHECK(fixture.wait_for<VmReady>(1).size() == 1);
+}
+
+TEST_CASE("a CPU model that this node cannot give is refused when the environment is looked at") {
+  Fixture fixture(Backend::qemu);
+  const ProbeEnvironment probe{.accel = "tcg", .cpu_model = "Skylake-Server", .backend = Backend::qemu};
+  CHECK_THROWS_WITH(fixture.call(probe), Catch::Contains("lacks") && Catch::Contains("avx512f"));
+}
+
 TEST_CASE("VMs start after the environment was asked for an explicit backend") {
   Fixture fixture(GENERATE(Backend::libvirt, Backend::qemu));
   const ProbeEnvironment probe{.accel = "tcg", .backend = fixture.backend()};

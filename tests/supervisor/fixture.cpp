@@ -23,7 +23,7 @@ fs::path guest_folder() {
 }  // namespace
 
 void make_disks(const fs::path& folder) {
-  for (const char* guest : {"READY", "SILENT", "POWEROFF", "SPIN"}) {
+  for (const char* guest : {"READY", "SILENT", "POWEROFF", "SPIN", "CPU"}) {
     const fs::path disk = folder / (std::string(guest) + ".raw");
     fs::copy_file(guest_folder() / (std::string(guest) + ".boot"), disk);
     fs::resize_file(disk, kDisk);

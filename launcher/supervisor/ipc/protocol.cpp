@@ -10,10 +10,10 @@ NLOHMANN_JSON_SERIALIZE_ENUM(NetMode, {{NetMode::none, "none"}, {NetMode::user, 
 
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(VmSpec, index, name, image_url, image_format, virtual_bytes, cache,
                                    cache_writable, quota, whole_copy, driver, aio, guest, ready, net,
-                                   kernel_args, hostname, ssh_key, user_data, cpus)
+                                   hostname, ssh_key, user_data, cpus)
 
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(InspectImage, url, format)
-NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(ProbeEnvironment, qemu, accel, machine, backend)
+NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(ProbeEnvironment, qemu, accel, machine, cpu_model, backend)
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(FindCache, request, build)
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(VerifyCache, cache, image_url, full)
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(OpenColdCache, image_url, kept_folder, new_file, quota, granularity,

@@ -46,7 +46,6 @@ struct VmSpec {
   nlohmann::json guest;         ///< to_json(GuestSpec) (cachegen/guest/guest.hpp)
   std::string ready;            ///< ReadySpec as text (cachegen/guest/ready.hpp)
   NetMode net = NetMode::none;
-  std::string kernel_args;  ///< appended by GRUB's smbios hook; empty: none
   std::string hostname;     ///< empty: the guest's own
   std::string ssh_key;      ///< public key line; empty: none
   std::string user_data;    ///< path of a cloud-init file; empty: none
@@ -68,6 +67,7 @@ struct ProbeEnvironment {
   std::string qemu = "qemu-system-x86_64";
   std::string accel = "auto";
   std::string machine = "pc";
+  std::string cpu_model;  ///< that the user has chosen: this node must have it (cachegen/guest/cpu_check.hpp)
   Backend backend = Backend::automatic;
 };
 struct Environment {

@@ -22,8 +22,7 @@ std::string base64(const std::string& text) {
 }  // namespace
 
 std::string kernel_args_of(const VmSpec& spec) {
-  if (spec.hostname.empty()) return spec.kernel_args;
-  return spec.kernel_args + (spec.kernel_args.empty() ? "" : " ") + "systemd.hostname=" + spec.hostname;
+  return spec.hostname.empty() ? "" : "systemd.hostname=" + spec.hostname;
 }
 
 std::vector<std::string> credentials_of(const VmSpec& spec) {

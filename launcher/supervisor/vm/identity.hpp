@@ -8,7 +8,7 @@ namespace vmi::supervisor {
 
 // What makes one VM of a fleet differ from the next, and how it gets into the guest.
 
-/// The VM's kernel arguments with its host name (systemd.hostname=).
+/// The VM's own kernel arguments: its host name (systemd.hostname=).
 std::string kernel_args_of(const VmSpec& spec);
 
 /// SMBIOS type 11 strings: the ssh key for root as a systemd credential (systemd.system-credentials(7)).
