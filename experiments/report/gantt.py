@@ -57,15 +57,6 @@ def draw_phases(axes, record, rows, axis_end):
     plain(axes)
 
 
-def draw_bands(axes, record):
-    """The launch's phases as bands behind everything: each from its beginning to that of the next."""
-    phases = shown_phases(record)
-    for i, phase in enumerate(phases):
-        until = phases[i + 1].t_begin if i + 1 < len(phases) else phase.t_end
-        if i % 2 == 0 and until == until:
-            axes.axvspan(phase.t_begin, until, color="black", alpha=0.06, linewidth=0, zorder=0)
-
-
 def draw_vms(axes, record, rows):
     end = shown_end(record)
     vms = record.vms.sort_values(["node", "t_ready"], kind="stable").reset_index(drop=True)

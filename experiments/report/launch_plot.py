@@ -9,11 +9,11 @@ from matplotlib.patches import Patch
 from matplotlib.ticker import MaxNLocator
 
 from .errors import USAGE, ReportError
-from .gantt import STAGES, draw_bands, draw_phases, draw_vms, shown_begin, shown_end, shown_phases
+from .gantt import STAGES, draw_phases, draw_vms, shown_begin, shown_end, shown_phases
 from .plot import GREEN, GREY, RED, plain, save
 from .record import labels
 from .summary import is_ready, summarise
-from .table import counted, size
+from .table import counted, may_run, size
 
 MOST_RUNS = 4
 # (colour, line) of each launch; the first is what the others are compared with.
@@ -51,8 +51,6 @@ def draw(records):
         phases.set_title(_title(record, names[i]), fontsize=9)
         draw_phases(phases, record, most_phases, end)
         draw_vms(vms, record, most_vms)
-        for axes in (phases, vms):
-            draw_bands(axes, record)
         vms.set_xlim(begin, end)
         vms.set_xlabel("time since the launch's start [s]", fontsize=8)
     figure.legend(handles=_legend(records), loc="lower center", ncol=len(STAGES) + 1, fontsize=8, frameon=False)
@@ -99,7 +97,7 @@ def _ready_text(run):
 
 
 def _ending(run):
-    if run["state"] in ("running", "unknown"):
+    if may_run(run):
         return "so far"
     return "was killed" if run["state"] == "killed" else f"ended with status {run['attributes'].get('exit_status')}"
 
@@ -110,6 +108,8 @@ def _reasons(run):
         return []
     errors = [f"{error['source']}: {error['text']}" if error["source"] else error["text"] for error in run["errors"]][:1]
     vms = [f"{vm['name']}: {vm['error']}" for vm in run["failures"] if vm["error"]][:1]
+    if errors and vms and run["failures"][0]["error"].split("\n")[0] in errors[0]:
+        vms = []  # said already
     reasons = errors + vms or [run["attributes"].get("error")]
     if run["state"] == "killed" and not any(reasons):
         return ["its record does not say why"]
@@ -125,11 +125,15 @@ def _title(record, name):
 def _draw_curves(axes, records, runs, names, looks, begin, end):
     for record, run, name, (colour, line) in zip(records, runs, names, looks):
         times = record.vms.t_ready[is_ready(record.vms)].sort_values()
-        until = min(run["seconds_so_far"] or end, end)
+        failed = run["state"] == "ended" and bool(_reasons(run))
+        until = min(run["seconds_so_far"] or (failed and run["attributes"].get("t_end")) or end, end)
         axes.step([0, *times, max(until, *times, 0)], [0, *range(1, len(times) + 1), len(times)], where="post", color=colour,
                   linestyle=line, linewidth=2.2, label=f"{name} (cache: {run['attributes'].get('cache_mode') or '?'}): {_ready_text(run)}")
         if len(times):
             axes.plot(times.iloc[-1], len(times), marker="o", markersize=6, color=colour, zorder=5)
+        if failed:
+            axes.plot(until, len(times), marker="X", markersize=9, color=RED, markeredgecolor="black",
+                      markeredgewidth=0.5, zorder=6, clip_on=False)
     most = max(max(len(record.vms) for record in records), 1)
     axes.set_xlim(begin, end)
     axes.set_ylim(0, 1.08 * most)
@@ -152,22 +156,22 @@ def _draw_bytes(axes, runs, looks):
     rows, labels_at = [], []
     for kind, (title, value_of) in enumerate(kinds):
         first = kind * (len(runs) + 0.8)
-        rows += [(first + i, value_of(run), looks[i][0]) for i, run in enumerate(runs)]
+        rows += [(first + i, value_of(run), looks[i][0], may_run(run)) for i, run in enumerate(runs)]
         labels_at.append((first + (len(runs) - 1) / 2, title))
-    unit, name = _axis_unit(max([value for _, value, _ in rows if value] or [1]))
-    for y, value, colour in rows:
+    unit, name = _axis_unit(max([value for _, value, *_ in rows if value] or [1]))
+    for y, value, colour, running in rows:
         axes.barh(y, (value or 0) / unit, height=0.85, color=colour)
-        axes.annotate("not counted" if value is None else size(value), ((value or 0) / unit, y), xytext=(4, 0), textcoords="offset points",
+        axes.annotate("not counted" + (" yet" if running else "") if value is None else size(value), ((value or 0) / unit, y), xytext=(4, 0), textcoords="offset points",
                       va="center", fontsize=8, color=GREY if value is None else "black")
     axes.set_yticks([y for y, _ in labels_at], [title for _, title in labels_at])
     axes.invert_yaxis()
     axes.set_xlim(0, 1.25 * max(axes.get_xlim()[1], 1 / unit))
-    axes.xaxis.set_major_locator(MaxNLocator(nbins=5))
+    axes.xaxis.set_major_locator(MaxNLocator(nbins=5, integer=True))
     axes.set_xlabel(f"all VMs together [{name}]", fontsize=8)
     axes.grid(axis="x", alpha=0.3)
     axes.set_axisbelow(True)
     plain(axes)
-    if all(run["cache"]["bytes_miss"] is None for run in runs):
+    if any(run["cache"]["bytes_miss"] is None and not may_run(run) for run in runs):
         axes.set_xlabel(f"all VMs together [{name}]; only the driver 'vmicache' counts reads", fontsize=8)
 
 

@@ -3,6 +3,7 @@
 
 NOTHING = "-"
 MOST_FAILURES = 10
+PAGE = 100  # columns
 
 
 def seconds(value):
@@ -131,7 +132,7 @@ def _nodes(run):
 def _cache(run):
     c = run["cache"]
     if c["counted"] == 0:
-        return ["  cache hits and misses: not known"]
+        return ["  cache hits and misses: not known" + (" before the VMs stop" if may_run(run) else "")]
     return [f"  cache: {size(c['bytes_hit'])} hit ({count(c['hits'])} reads), {size(c['bytes_miss'])} missed "
             f"({count(c['misses'])} reads), {size(c['bytes_filled'])} filled; {percent(c['hit_ratio'])} of the bytes "
             f"hit, over {counted(c['counted'], 'VM')}"]
@@ -139,7 +140,7 @@ def _cache(run):
 
 def _failures(run, verbose=False):
     failures = run["failures"] if verbose else run["failures"][:MOST_FAILURES]
-    rows = [(f["name"] or "?", f["state"] or "?", "node " + count(f["node"]), _one_line(f["error"]))
+    rows = [(f["name"] or "?", f["state"] or "?", "node " + count(f["node"]), _one_line(f["error"] or _no_error(f)))
             for f in failures]
     lines = ["  not ready:"] + grid(rows, left=4, indent="    ") if rows else []
     if len(failures) < len(run["failures"]):
@@ -147,6 +148,10 @@ def _failures(run, verbose=False):
     for error in run["errors"]:
         lines.append(f"  error at {seconds(error['t'])}, {error['source'] or '?'}: {_one_line(error['text'])}")
     return lines
+
+
+def _no_error(failure):
+    return "the launch stopped it before it was ready" if failure["state"] == "stopped" else None
 
 
 def _one_line(text):
@@ -168,24 +173,45 @@ def _attributes(run):
 
 
 def comparison(runs, names):
-    """Several runs side by side; each but the first with its ratio to the first."""
-    rows = [("",) + tuple(cell for i, name in enumerate(names) for cell in ((name,) if i == 0 else (name, "ratio")))]
-    for title, value_of, form in _METRICS + _phase_metrics(runs):
-        values = [value_of(run) for run in runs]
-        if all(value is None for value in values):
-            continue
-        cells = [form(values[0])]
-        for value in values[1:]:
-            cells += [form(value), ratio(value, values[0])]
-        rows.append((title, *cells))
-    return "\n".join(grid(rows, indent=""))
+    """Several runs side by side; each but the first with its ratio to the first. What is too wide for PAGE columns has letters
+    for names, and as many tables as it takes, each with the first run."""
+    metrics = [(title, [value_of(run) for run in runs], form) for title, value_of, form in _METRICS + _phase_metrics(runs)]
+    metrics = [metric for metric in metrics if any(value is not None for value in metric[1])]
+    whole = _side_by_side(metrics, names, range(1, len(runs)))
+    if _width(whole) <= PAGE:
+        return "\n".join(whole)
+
+    letters = [_letters(i) for i in range(len(runs))]
+    tables, others = [], list(range(1, len(runs)))
+    while others:
+        fit = next((n for n in range(len(others), 1, -1) if _width(_side_by_side(metrics, letters, others[:n])) <= PAGE), 1)
+        tables.append(_side_by_side(metrics, letters, others[:fit]))
+        others = others[fit:]
+    return "\n\n".join("\n".join(lines) for lines in [grid(list(zip(letters, names)), left=2, indent=""), *tables])
+
+
+def _side_by_side(metrics, names, others):
+    rows = [("", names[0], *(cell for i in others for cell in (names[i], "ratio")))]
+    for title, values, form in metrics:
+        rows.append((title, form(values[0]), *(cell for i in others for cell in (form(values[i]), ratio(values[i], values[0])))))
+    return grid(rows, indent="")
+
+
+def _width(lines):
+    return max(map(len, lines))
+
+
+def _letters(i):
+    """A, B, ... Z, AA, AB, ..."""
+    return (_letters(i // 26 - 1) if i >= 26 else "") + chr(ord("A") + i % 26)
 
 
 def ratio(value, reference):
     """'0.43x'; a dash where it would mean nothing."""
     if value is None or not reference or isinstance(value, str):
         return NOTHING
-    return f"{value / reference:.3g}x"
+    quotient = value / reference
+    return "<0.001x" if 0 < quotient < 0.001 else f"{round(quotient, 3):.3g}x"
 
 
 def _phase_metrics(runs):

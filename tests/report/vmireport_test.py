@@ -3,6 +3,7 @@
 
 import json
 import os
+import re
 import shutil
 import socket
 import subprocess
@@ -43,6 +44,25 @@ class Table(InFolder):
         self.assertRegex(text, r"bytes read from the base +- +320\.0 KiB +-")
         self.assertRegex(text, r"phase ready +20\.40 s +9\.00 s +0\.441x")
         self.assertIn("vm7  failed", text)
+
+    def test_any_number_of_runs_is_readable_in_100_columns(self):
+        names = [f"run-of-the-{i}-node-partition-with-a-long-name.h5" for i in range(9)]
+        for name in names:
+            shutil.copy(self.sample("run.h5", "clean"), self.path(name))
+        for runs in (2, 3, 9):
+            with self.subTest(runs=runs):
+                text = self.report(*map(self.path, names[:runs]))
+                table = text[text.index("\nA  "):]
+                self.assertLessEqual(max(map(len, table.splitlines())), 100)
+                for letter, name in zip("ABCDEFGHI", names[:runs]):
+                    self.assertIn(f"\n{letter}  {name}\n", table)
+                    self.assertRegex(table, rf"\n {{20,}}.* {letter}\b")
+                medians = "".join(re.findall(r"^ready since launch, median.*", table, re.M))
+                self.assertGreaterEqual(medians.count("9.41 s"), runs)
+
+    def test_short_names_of_three_runs_stand_above_their_columns(self):
+        text = self.report(self.sample("none.h5", "plain", "clean"), self.sample("a.h5", "clean"), self.sample("b.h5", "clean"))
+        self.assertRegex(text, r"\n +none\.h5 +a\.h5 +ratio +b\.h5 +ratio\n")
 
     def test_many_failures_are_counted_not_listed(self):
         self.report("--recover", self.sample("run.h5", "64", "killed"))
