@@ -4,9 +4,10 @@ launch that was killed, or a passing one of what a launch that still runs has do
 
 import os
 import subprocess
+import time
 from dataclasses import dataclass
 
-from .errors import ENVIRONMENT, ReportError, reason_of
+from .errors import ENVIRONMENT, UNUSABLE, ReportError, reason_of
 
 SUFFIX = ".journal"
 START = b'{"event"'  # of every journal
@@ -18,6 +19,7 @@ class Writer:
     journal: str
     state: str  # "running", "killed" or "unknown", as vmi-recover says
     host: str
+    seconds_since_event: float  # by the clock of the file's server, and this machine's
 
 
 def recover(journal, output, folders):
@@ -29,7 +31,11 @@ def recover(journal, output, folders):
 def peek(journal, output, folders):
     """Makes a record at `output` of what `journal` knows by now; the journal stays as it is."""
     state, host = os.fsdecode(_run(["--peek", journal, output], folders).stdout).split()
-    return Writer(journal, state, host)
+    try:
+        age = max(time.time() - os.stat(journal).st_mtime, 0.0)
+    except OSError as error:
+        raise ReportError(UNUSABLE, f"cannot read '{journal}': {reason_of(error)}") from error
+    return Writer(journal, state, host, age)
 
 
 def _run(words, folders):

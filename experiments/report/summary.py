@@ -15,6 +15,7 @@ def summarise(record):
         "state": record.state,
         "seconds_so_far": record.seconds_so_far,
         "host": record.writer.host if record.writer else None,
+        "seconds_since_event": record.writer.seconds_since_event if record.writer else None,
         "journal": record.writer.journal if record.writer else None,
         "complete": record.complete,
         "journal_lines_lost": record.attributes.get("journal_lines_lost", 0),

@@ -87,7 +87,8 @@ def _state(run):
     if run["state"] == "running":
         return [f"  STILL RUNNING{since}: this is what it has done so far"]
     if run["state"] == "unknown":
-        return [f"  STILL RUNNING on {run['host']}{since}, or killed: this machine cannot tell; this is what its journal knows"]
+        return [f"  STILL RUNNING on {run['host']}{since}, or killed there, which this machine cannot tell;",
+                f"  this is what it had done at its last event, {run['seconds_since_event']:.0f} s ago"]
     if run["state"] == "killed":
         remedy = f"; 'vmireport --recover {run['journal']}' makes its record" if run["journal"] else ""
         return ["  INCOMPLETE: the launch was killed; this is what its journal knew" + remedy]

@@ -204,7 +204,7 @@ class Running(InFolder):
                 text = file.read().replace(socket.gethostname() + '"', 'some-other-host"', 1)
             with open(self.path("far.h5.journal"), "w", encoding="utf-8") as file:
                 file.write(text)
-            self.assertRegex(self.report(self.path("far.h5")), r"STILL RUNNING on some-other-host, .* or killed")
+            self.assertRegex(self.report(self.path("far.h5")), r"STILL RUNNING on some-other-host, .* or killed there[^$]*its last event, \d+ s ago")
             self.assertEqual(json.loads(self.report("--json", self.path("far.h5")))["runs"][0]["state"], "unknown")
 
     def test_recovering_it_is_refused_with_a_better_way(self):
