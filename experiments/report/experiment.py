@@ -11,6 +11,7 @@ import pandas
 from vmilaunch import record
 
 from .errors import ENVIRONMENT, UNUSABLE, ReportError, reason_of
+from .guarded import guarded
 from .outputs import json_text, say, visible
 
 
@@ -26,19 +27,30 @@ class Experiment:
 
 
 def is_experiment(path):
-    if not os.path.isfile(path):
-        return False
+    return os.path.isfile(path) and guarded(_has_experiment, path)
+
+
+def _has_experiment(path):
     try:
         with h5py.File(path, "r", locking=False) as file:
             return "experiment" in file.attrs
-    except OSError:
+    except Exception:  # pylint: disable=broad-exception-caught
         return False  # load() of a record says why
 
 
 def load(path):
+    try:
+        return guarded(_read, path)
+    except record.RecordError as error:
+        raise ReportError(UNUSABLE, str(error)) from error
+    except record.DAMAGE as error:
+        raise ReportError(UNUSABLE, f"cannot read '{path}', it is damaged: {error}") from error
+
+
+def _read(path):
     with h5py.File(path, "r", locking=False) as file:
         if "results" not in file:
-            raise ReportError(UNUSABLE, f"'{path}' has no table 'results'; run the experiment again")
+            raise record.RecordError(f"'{path}' has no table 'results'; run the experiment again")
         return Experiment(path, record.attributes(file), record.table(file["results"]))
 
 

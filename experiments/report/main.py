@@ -73,6 +73,8 @@ def _status_of(argv, version, libexec_folders):
         print(f"vmireport: error: Python has no module '{error.name}': install python3-h5py, python3-pandas and "
               "python3-matplotlib", file=sys.stderr)
         return ENVIRONMENT
+    except KeyboardInterrupt:
+        return 130
     except BrokenPipeError:  # as by `vmireport run.h5 | head`: nobody reads on
         return 0
 

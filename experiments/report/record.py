@@ -10,6 +10,7 @@ from vmilaunch import record
 
 from . import journal
 from .errors import ENVIRONMENT, UNUSABLE, ReportError, reason_of
+from .guarded import guarded
 
 # The tables and columns that the report needs; a record may have more.
 NEEDED = {
@@ -85,7 +86,7 @@ def newer_launch(path):
 
 
 def _load_record(path):
-    launch = Launch(**vars(_checked(path, record.read)))
+    launch = Launch(**vars(_checked(path, lambda path: guarded(record.read, path))))
     for name, columns in NEEDED.items():
         for column in columns.split():
             if column not in getattr(launch, name):

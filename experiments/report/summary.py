@@ -33,9 +33,9 @@ def summarise(record):
         "nodes": [_node(row, vms[vms.node == row.node]) for row in record.nodes.itertuples()],
         "cache": _cache(vms),
         "distribution": _distribution(record.nodes),
-        "images": [_row(row, record.images.columns) for row in record.images.itertuples(index=False)],
+        "images": _rows(record.images),
         "failures": [_row(row, ["name", "node", "state", "error"]) for row in vms[not_ready(record)].itertuples()],
-        "errors": [_row(row, record.errors.columns) for row in record.errors.itertuples(index=False)],
+        "errors": _rows(record.errors),
     }
 
 
@@ -66,6 +66,10 @@ def _known(value):
 
 def _row(row, columns):
     return {name: _known(_plain(getattr(row, name))) for name in columns}
+
+
+def _rows(table):
+    return [{name: _known(value) for name, value in row.items()} for row in table.to_dict("records")]
 
 
 def _plain(value):

@@ -19,6 +19,10 @@ SIGNATURE = b"\x89HDF\r\n\x1a\n"  # of every HDF5 file that vmilaunch writes
 TABLES = ("vms", "images", "nodes", "phases", "errors", "boot_trace")
 
 
+# What h5py raises while it reads a damaged file.
+DAMAGE = (OSError, KeyError, ValueError, TypeError, RuntimeError, AttributeError, MemoryError)
+
+
 class RecordError(ValueError):
     """A file is no record, a damaged one, or one of another schema; the message names it and says which."""
 
@@ -47,8 +51,11 @@ def read(path):
     _check_file(path)
     try:
         with h5py.File(path, "r", locking=False) as file:
+            _check_schema(file, path)
             return _read(file, path)
-    except OSError as error:  # h5py's, of a file that could be opened
+    except RecordError:
+        raise
+    except DAMAGE as error:  # of a file that could be opened
         raise RecordError(f"cannot read record '{path}', it is damaged: {error}") from error
 
 
@@ -63,7 +70,12 @@ def table(dataset):
 
 def attributes(file):
     """The root attributes as plain Python values."""
-    return {name: value.item() if hasattr(value, "item") else value for name, value in file.attrs.items()}
+    known = {}
+    for name, value in file.attrs.items():
+        known[name] = value.item() if getattr(value, "size", 0) == 1 and hasattr(value, "item") else value
+        if not isinstance(name, str) or not isinstance(known[name], (str, int, float)):
+            raise ValueError(f"attribute {name!r} is no text or number with a name in UTF-8")
+    return known
 
 
 def start_of(path):
@@ -83,9 +95,8 @@ def _check_file(path):
         raise RecordError(f"'{path}' is no record of vmilaunch: it is no HDF5 file")
 
 
-def _read(file, path):
-    known = attributes(file)
-    version = known.get("schema_version")
+def _check_schema(file, path):
+    version = file.attrs.get("schema_version")
     if version is None:
         hint = f"; for a boot trace use 'vmicache trace {path}'" if "boot_trace" in file else ""
         raise RecordError(f"'{path}' is no record of vmilaunch: it has no schema_version{hint}")
@@ -95,6 +106,9 @@ def _read(file, path):
     for name in TABLES:
         if name not in file:
             raise RecordError(f"'{path}' is no record of vmilaunch: it has no table '{name}'")
+
+
+def _read(file, path):
     tables = {name: table(file[name]) for name in TABLES}
     units = {name: dict(zip(tables[name].columns, file[name].attrs.get("units", ()))) for name in TABLES}
-    return Record(path, known, **tables, units=units)
+    return Record(path, attributes(file), **tables, units=units)

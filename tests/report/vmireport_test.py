@@ -1,10 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """The command vmireport, as a user meets it."""
 
+import contextlib
+import io
 import json
 import os
+import random
 import re
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -14,6 +18,12 @@ import h5py
 import numpy
 
 from support import VMIREPORT, InFolder
+
+
+def import_report():
+    """Makes vmireport's own package importable."""
+    folders = [os.path.join(os.environ["VMI_SOURCE"], folder) for folder in ("experiments", "python")]
+    sys.path[:0] = [folder for folder in folders if folder not in sys.path]
 
 
 class Table(InFolder):
@@ -233,11 +243,48 @@ class Plot(InFolder):
         self.assertIn("no/out.png': No such file", self.report(path, "--plot", self.path("no/out.png"), status=4))
 
 
+class Damaged(InFolder):
+    """HDF5's library crashes on some damaged files, and never comes back from others; vmireport does neither."""
+
+    def test_a_record_with_any_wrong_byte_is_shown_or_refused_in_one_line(self):
+        import_report()
+        from report.errors import ReportError
+        from report.main import parser, run
+        with open(self.sample("run.h5"), "rb") as file:
+            whole = file.read()
+        chance = random.Random(21)
+        crashed = None
+        for _ in range(100):
+            at, value = chance.randrange(len(whole)), chance.choice((0, 0xff, 0x10))
+            with open(self.path("flipped.h5"), "wb") as file:
+                file.write(whole[:at] + bytes([value]) + whole[at + 1:])
+            with self.subTest(at=at, value=value), contextlib.redirect_stdout(io.StringIO()):
+                try:
+                    run(parser("0").parse_args(["-v", self.path("flipped.h5")]), [])
+                except ReportError as error:
+                    self.assertEqual(error.status, 3)
+                    self.assertIn("flipped.h5", str(error))
+                    if "crashed" in str(error):
+                        crashed = self.path("crashed.h5")
+                        os.rename(self.path("flipped.h5"), crashed)
+        if crashed:
+            self.assertIn("crashed.h5', it is damaged: HDF5's library crashed on it", self.report(crashed, status=3))
+
+    def test_a_crash_and_an_endless_loop_are_told(self):
+        import_report()
+        from report.errors import ReportError
+        from report.guarded import guarded
+        with self.assertRaisesRegex(ReportError, r"'x.h5', it is damaged: .* crashed on it \(SIGSEGV\)"):
+            guarded(lambda path: os.kill(os.getpid(), signal.SIGSEGV), "x.h5")
+        with self.assertRaisesRegex(ReportError, r"'x.h5', it is damaged: .* did not end within 0.1 s"):
+            guarded(lambda path: signal.pause(), "x.h5", 0.1)
+
+
 class Picture(InFolder):
     """What a plot shows, before it becomes pixels."""
 
     def draw(self, *paths):
-        sys.path[:0] = [os.path.join(os.environ["VMI_SOURCE"], folder) for folder in ("experiments", "python")]
+        import_report()
         os.environ["MPLCONFIGDIR"] = self.folder
         self.addCleanup(os.environ.pop, "MPLCONFIGDIR")
         from report.launch_plot import draw
