@@ -10,6 +10,7 @@ import tempfile
 import unittest
 
 BUILD = pathlib.Path(os.environ["VMI_BUILD"])
+QEMU = os.environ.get("VMI_TEST_QEMU")  # the prefix of the QEMU with the driver
 COMMANDS = ("vmicache", "vmilaunch", "vmireport")
 DEADLINE = 120  # seconds, for any one step
 
@@ -21,7 +22,11 @@ class Installed(unittest.TestCase):
         cls.addClassCleanup(shutil.rmtree, cls.place, ignore_errors=True)
         cls.place.chmod(0o755)
         cls.prefix = cls.place / "prefix"
-        subprocess.run(["/usr/bin/cmake", "--install", BUILD, "--prefix", cls.prefix], check=True, stdout=subprocess.DEVNULL, timeout=DEADLINE)
+        environment = {**os.environ, "XDG_CACHE_HOME": cls.place.as_posix()}  # where the build of QEMU that is to be installed would be looked for
+        if QEMU:
+            (cls.place / "vmilaunch-build/qemu").mkdir(parents=True)
+            (cls.place / "vmilaunch-build/qemu/current").symlink_to(QEMU)
+        subprocess.run(["/usr/bin/cmake", "--install", BUILD, "--prefix", cls.prefix], check=True, stdout=subprocess.DEVNULL, env=environment, timeout=DEADLINE)
         cls.home = cls.place / "home"
         cls.home.mkdir()
         cls.user = pwd.getpwuid(os.geteuid()).pw_name
@@ -47,6 +52,27 @@ class Installed(unittest.TestCase):
                 self.assertIn("--help", self.run_installed(command, "--help"))
                 for path in (f"share/man/man1/{command}.1", f"share/bash-completion/completions/{command}", f"share/zsh/site-functions/_{command}"):
                     self.assertGreater((self.prefix / path).stat().st_size, 0, path)
+
+    def test_programs_are_stripped_and_those_of_the_build_are_not(self):
+        def has_debug_information(program):
+            return ".debug_info" in subprocess.run(["readelf", "--section-headers", "--wide", program], check=True, capture_output=True, text=True).stdout
+
+        for path in ("bin/vmilaunch", "bin/vmicache", "libexec/vmilaunch/vmi-recover"):
+            self.assertFalse(has_debug_information(self.prefix / path), path)
+        self.assertTrue(has_debug_information(BUILD / "bin/vmilaunch"))
+
+    def test_pages_templates_and_a_module_file_that_knows_the_prefix(self):
+        for path in ("doc/vmilaunch/README.md", "doc/vmilaunch/LICENSE", "doc/vmilaunch/docs/record.md", "vmilaunch/slurm/templates/one-image.sbatch"):
+            self.assertGreater((self.prefix / "share" / path).stat().st_size, 0, path)
+        plugin = (self.prefix / "share/vmilaunch/slurm/plugstack.conf.d/vmilaunch.conf").read_text().splitlines()[-1]
+        self.assertEqual(plugin, f"optional {self.prefix}/lib/slurm/spank_vmilaunch.so")
+        loaded = self.run_installed("env", "PATH=/usr/bin:/bin", "bash", "-c",
+                                    f". /usr/share/modules/init/bash; module use {self.prefix}/share/vmilaunch/modulefiles; module load vmilaunch; type -p vmilaunch")
+        self.assertEqual(loaded, f"{self.prefix}/bin/vmilaunch\n")
+
+    @unittest.skipUnless(QEMU, "no VMI_TEST_QEMU: qemu-driver/build")
+    def test_the_cache_enabled_qemu_is_installed_and_runs_from_there(self):
+        self.assertIn("vmicache-", self.run_installed(self.prefix / "libexec/vmilaunch/qemu/bin/qemu-system-x86_64", "--version"))
 
     def test_a_launch_with_a_cache_and_its_report(self):
         guest = self.home / "guest.raw"
