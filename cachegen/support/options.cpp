@@ -7,6 +7,7 @@
 #include <charconv>
 #include <cstdlib>
 #include <fstream>
+#include <sstream>
 #include <stdexcept>
 
 #include <boost/program_options.hpp>
@@ -272,25 +273,73 @@ std::string OptionTable::help() const {
 
 namespace {
 
+/// What a shell offers for an option's value.
+struct Offer {
+  std::string words;  ///< separated by blanks
+  bool files = false;
+  bool folders = false;
+};
+
+/// From the choices, or from how --help names the value: "auto|none|PATH" is two words and any file.
+Offer offer_for(const OptionSpec& spec) {
+  if (!spec.choices.empty()) return {.words = joined(spec.choices, " ")};
+  Offer offer;
+  std::istringstream metavar(spec.metavar.substr(0, spec.metavar.find('[')));
+  for (std::string part; std::getline(metavar, part, '|');) {
+    if (part == "DIR") {
+      offer.folders = true;
+    } else if (part == "FILE" || part == "PATH" || part == "IMG" || part == "CACHE" ||
+               part.ends_with(".h5")) {
+      offer.files = true;
+    } else if (part.find_first_of("ABCDEFGHIJKLMNOPQRSTUVWXYZ") == std::string::npos) {
+      offer.words += (offer.words.empty() ? "" : " ") + part;
+    }
+  }
+  return offer;
+}
+
 /// How a shell is told what to offer. zsh takes a file that is the function's body, bash a function of its
-/// own.
+/// own. Both find the word that is being completed in $word, and the option whose value it is in $previous.
 struct CompletionShell {
   bool zsh;
-  std::string offer(const std::string& words) const {
-    return zsh ? "compadd -- " + words : "COMPREPLY=($(compgen -W '" + words + "' -- \"$word\"))";
-  }
+
   std::string begin(const std::string& program) const {
-    return zsh ? "local word=${words[CURRENT]} previous=${words[CURRENT-1]}\n"
-               : "_" + program +
-                     "() {\n  local word=${COMP_WORDS[COMP_CWORD]} previous=${COMP_WORDS[COMP_CWORD-1]}\n";
+    // zsh has "--option=value" as one word, bash as three.
+    return zsh ? R"(local word=${words[CURRENT]} previous=${words[CURRENT-1]}
+  if [[ $word == --*=* ]]; then previous=${word%%=*}; compset -P '*='; fi
+)"
+               : "_" + program + R"(() {
+  local word=${COMP_WORDS[COMP_CWORD]} previous=${COMP_WORDS[COMP_CWORD-1]} IFS=$'\n'
+  COMPREPLY=()
+  if [[ $word == = ]]; then word=; elif [[ $previous == = ]]; then previous=${COMP_WORDS[COMP_CWORD-2]}; fi
+)";
+  }
+  std::string words(const std::string& list) const {
+    return zsh ? "compadd -- " + list : "COMPREPLY+=($(IFS=' ' compgen -W '" + list + "' -- \"$word\"))";
+  }
+  std::string files() const { return zsh ? "_files" : "COMPREPLY+=($(compgen -f -- \"$word\"))"; }
+  std::string folders() const { return zsh ? "_files -/" : "COMPREPLY+=($(compgen -d -- \"$word\"))"; }
+  std::string all_of(const Offer& offer) const {
+    std::string text;
+    if (!offer.words.empty()) text += words(offer.words) + "; ";
+    if (offer.files) text += files() + "; ";
+    if (offer.folders) text += folders() + "; ";
+    return text + "return;;\n";
+  }
+  /// Behind "--": a command and what belongs to it.
+  std::string user_command() const {
+    return zsh ? "  local dashes=${words[(i)--]}\n"
+                 "  if (( dashes < CURRENT )); then shift $dashes words; (( CURRENT -= dashes )); _normal; "
+                 "return; fi\n"
+               : "  if [[ $previous == -- ]]; then COMPREPLY=($(compgen -c -- \"$word\")); return; fi\n"
+                 "  if [[ \" ${COMP_WORDS[*]:0:COMP_CWORD} \" == *$'\\n'--$'\\n'* ]]; then " +
+                     files() + "; return; fi\n";
   }
   std::string at_command() const { return zsh ? "(( CURRENT == 2 ))" : "[ \"$COMP_CWORD\" -eq 1 ]"; }
   std::string command() const { return zsh ? "${words[2]}" : "${COMP_WORDS[1]}"; }
   std::string end(const std::string& program) const {
-    return zsh ? "_files\n"
-               : "  local IFS=$'\\n'\n  COMPREPLY=($(compgen -f -- \"$word\"))\n}\ncomplete -o filenames -F "
-                 "_" +
-                     program + " " + program + "\n";
+    return "  " + files() + "\n" +
+           (zsh ? "" : "}\ncomplete -o filenames -F _" + program + " " + program + "\n");
   }
 };
 
@@ -306,8 +355,10 @@ std::string completion_script(const std::string& shell_name, const std::string& 
   for (const auto& [command, table] : tables) commands += (commands.empty() ? "" : " ") + command;
   const bool has_commands = !tables.contains("");
   if (has_commands) {
-    text += "  if " + shell.at_command() + "; then " + shell.offer(commands + " --help --version") +
+    text += "  if " + shell.at_command() + "; then " + shell.words(commands + " --help --version") +
             "; return; fi\n";
+  } else {
+    text += shell.user_command();
   }
   text += "  case " + (has_commands ? shell.command() : std::string("''")) + " in\n";
   for (const auto& [command, table] : tables) {
@@ -315,10 +366,11 @@ std::string completion_script(const std::string& shell_name, const std::string& 
     std::string names = "--help --version --verbose";
     for (const OptionSpec& spec : table->specs()) {
       names += " --" + spec.name;
-      if (!spec.choices.empty())
-        text += "    --" + spec.name + ") " + shell.offer(joined(spec.choices, " ")) + "; return;;\n";
+      if (spec.is_flag()) continue;
+      const std::string letter = spec.letter != 0 ? std::string("|-") + spec.letter : "";
+      text += "    --" + spec.name + letter + ") " + shell.all_of(offer_for(spec));
     }
-    text += "    esac\n    case $word in -*) " + shell.offer(names) + "; return;; esac;;\n";
+    text += "    esac\n    case $word in -*) " + shell.words(names) + "; return;; esac;;\n";
   }
   return text + "  esac\n" + shell.end(program);
 }

@@ -4,7 +4,7 @@
 BASH = """\
 # bash completion for {program}; made from its options.
 _{program}() {{
-  local word=${{COMP_WORDS[COMP_CWORD]}}
+  local word=${{COMP_WORDS[COMP_CWORD]#=}}
   case $word in -*) COMPREPLY=($(compgen -W '{names}' -- "$word")); return;; esac
   local IFS=$'\\n'
   COMPREPLY=($(compgen -f -- "$word"))
@@ -16,6 +16,7 @@ ZSH = """\
 #compdef {program}
 # zsh completion for {program}; made from its options.
 local word=${{words[CURRENT]}}
+if [[ $word == --*=* ]]; then compset -P '*='; _files; return; fi
 case $word in -*) compadd -- {names}; return;; esac
 _files
 """

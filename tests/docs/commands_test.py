@@ -34,7 +34,7 @@ def options(command):
 
 
 def completed(command, *words):
-    """What bash offers for the last of the words."""
+    """What bash offers for the last of the words, which are as bash splits a line ("--machine=p" is three)."""
     script = """source "$1"; shift
         COMP_WORDS=("$@"); COMP_CWORD=$(($# - 1)); COMP_LINE="$*"; COMP_POINT=${#COMP_LINE}
         function=$(complete -p "$1" | sed 's/.*-F \\([^ ]*\\).*/\\1/')
@@ -43,37 +43,57 @@ def completed(command, *words):
     shown = subprocess.run(["bash", "--noprofile", "--norc", "-c", script, "bash", BUILD / COMPLETIONS[command], command, *words],
                            check=True, capture_output=True, text=True)
     assert shown.stderr == "", shown.stderr
-    return shown.stdout.split("\n")[:-1]
+    return [word for word in shown.stdout.split("\n") if word]
 
 
-def completed_by_zsh(line):
-    """The line as a real zsh leaves it after a Tab, its first for that command."""
-    with tempfile.TemporaryDirectory() as folder, contextlib.ExitStack() as cleanup:
-        for bash in COMPLETIONS.values():
-            path = BUILD / bash
-            shutil.copy(path.with_name(f"_{path.stem}"), folder)
-        terminal, theirs = pty.openpty()
-        cleanup.callback(os.close, terminal)
-        shell = subprocess.Popen(["zsh", "-f", "-i"], stdin=theirs, stdout=theirs, stderr=theirs, start_new_session=True,
-                                 env={"HOME": folder, "TERM": "dumb", "PATH": f"{BUILD}/bin:/usr/bin:/bin"})
+class Shell:
+    """An interactive bash or zsh on a terminal of its own, in a folder, with the completions of all commands."""
+
+    def __init__(self, name, folder):
+        self.folder = folder
+        self.cleanup = contextlib.ExitStack()
+        self.terminal, theirs = pty.openpty()
+        self.cleanup.callback(os.close, self.terminal)
+        start = {"bash": ["bash", "--noprofile", "--norc", "-i"], "zsh": ["zsh", "-f", "-i"]}[name]
+        shell = subprocess.Popen(start, stdin=theirs, stdout=theirs, stderr=theirs, start_new_session=True, cwd=folder,
+                                 env={"HOME": folder, "TERM": "dumb", "PATH": f"{BUILD}/bin:/usr/bin:/bin", "INPUTRC": "/dev/null"})
         os.close(theirs)
-        cleanup.callback(shell.wait)
-        cleanup.callback(shell.kill)
+        self.cleanup.callback(shell.wait)
+        self.cleanup.callback(shell.kill)
+        # After ^G the line is printed instead of run, as the shell has it. (Words are split here lest the echo be taken for the answer.)
+        if name == "zsh":
+            functions = pathlib.Path(folder) / ".functions"
+            functions.mkdir()
+            for bash in COMPLETIONS.values():
+                path = BUILD / bash
+                shutil.copy(path.with_name(f"_{path.stem}"), functions)
+            self.tell(f"PS1= RPS1=; unset zle_bracketed_paste; fpath=({functions} $fpath); autoload -U compinit; compinit -u -D; print RE''ADY\n", "READY")
+            self.tell("shown() { print -r -- \"<$BUFFER>\"; BUFFER=; zle accept-line }; zle -N shown; bindkey '^G' shown; print BO''UND\n", "BOUND")
+        else:
+            self.tell("PS1=; bind 'set enable-bracketed-paste off'; bind 'set bell-style none'; echo RE''ADY\n", "READY")
+            for bash in COMPLETIONS.values():
+                self.tell(f"source {BUILD / bash}; echo SOUR''CED\n", "SOURCED")
+            self.tell("shown() { printf '<%s>\\n' \"$READLINE_LINE\"; READLINE_LINE=; }; bind -x '\"\\C-g\": shown'; echo BO''UND\n", "BOUND")
 
-        def tell(text, until):
-            """Types the text and returns what the terminal shows up to the words `until`."""
-            os.write(terminal, text.encode())
-            shown, end = "", time.monotonic() + 30
-            while not (found := re.search(until, shown, re.DOTALL)):
-                if not select.select([terminal], [], [], max(0, end - time.monotonic()))[0]:
-                    raise AssertionError(f"zsh has not said {until!r}: {shown!r}")
-                shown += os.read(terminal, 65536).decode(errors="replace")
-            return found
+    def __enter__(self):
+        return self
 
-        tell(f"PS1= RPS1=; unset zle_bracketed_paste; fpath=({folder} $fpath); autoload -U compinit; compinit -u -D; print RE''ADY\n", "READY")
-        # The line, once completed, is printed instead of run.
-        tell("shown() { print -r -- \"<$BUFFER>\"; BUFFER=; zle accept-line }; zle -N shown; bindkey '^G' shown; print BO''UND\n", "BOUND")
-        return tell(f"{line}\t\x07", "<(.*?)>").group(1)
+    def __exit__(self, *_):
+        self.cleanup.close()
+
+    def tell(self, text, until):
+        """Types the text and returns what the terminal shows up to the words `until`."""
+        os.write(self.terminal, text.encode())
+        shown, end = "", time.monotonic() + 30
+        while not (found := re.search(until, shown, re.DOTALL)):
+            if not select.select([self.terminal], [], [], max(0, end - time.monotonic()))[0]:
+                raise AssertionError(f"the shell has not said {until!r}: {shown!r}")
+            shown += os.read(self.terminal, 65536).decode(errors="replace")
+        return found
+
+    def completed(self, line):
+        """The line as the shell leaves it after a Tab."""
+        return self.tell(f"{line}\t\x07", "<(.*?)>").group(1)
 
 
 class Commands(unittest.TestCase):
@@ -106,24 +126,52 @@ class Commands(unittest.TestCase):
                 with self.subTest(command=command, subcommand=subcommand):
                     self.assertEqual(set(completed(command, *filter(None, [subcommand]), "--")), set(names))
 
-    def test_bash_completes_commands_choices_and_files(self):
+    def test_bash_offers_commands_choices_and_files_where_they_belong(self):
         self.assertEqual(sorted(completed("vmicache", "")), sorted([*subcommands("vmicache"), "--help", "--version"]))
-        self.assertEqual(completed("vmilaunch", "--machine", "mi"), ["microvm"])
-        self.assertEqual(completed("vmilaunch", "--vms", "4", "--imag"), ["--image"])
-        self.assertEqual(completed("vmicache", "build", "--accel", "t"), ["tcg"])
+        self.assertEqual(completed("vmilaunch", "--machine", ""), ["pc", "q35", "microvm"])
+        self.assertEqual(completed("vmilaunch", "--machine", "=", "mi"), ["microvm"])
+        self.assertEqual(completed("vmilaunch", "--machine", "="), ["pc", "q35", "microvm"])
+        self.assertEqual(completed("vmilaunch", "--vms", ""), [])
         with tempfile.TemporaryDirectory() as folder:
             for name in ("a disk.qcow2", "run.h5"):
                 (pathlib.Path(folder) / name).touch()
-            for command in COMPLETIONS:
-                words = ["info"] if subcommands(command) else []
-                self.assertEqual(sorted(completed(command, *words, f"{folder}/")), [f"{folder}/a disk.qcow2", f"{folder}/run.h5"])
+            (pathlib.Path(folder) / "store").mkdir()
+            files = [f"{folder}/a disk.qcow2", f"{folder}/run.h5", f"{folder}/store"]
+            for words in (("vmicache", "info"), ("vmilaunch", "-i"), ("vmilaunch", "--cache"), ("vmireport",), ("vmilaunch", "--image", "=")):
+                self.assertEqual(sorted(completed(*words, f"{folder}/")), files, words)
+            self.assertEqual(completed("vmilaunch", "--cache-dir", f"{folder}/"), [f"{folder}/store"])
+
+    def test_a_real_bash_completes(self):
+        self.check_completion("bash")
 
     @unittest.skipIf(not shutil.which("zsh") and os.environ.get("CI") != "true", "no zsh is installed")
-    def test_a_real_zsh_completes_commands_options_and_choices(self):
-        for line, expected in (("vmilaunch --machine mi", "microvm"), ("vmilaunch --imag", "--image"), ("vmicache bui", "build"),
-                               ("vmicache build --accel t", "tcg"), ("vmireport --recov", "--recover")):
-            with self.subTest(line=line):
-                self.assertEqual(completed_by_zsh(line).rstrip(), f"{line.rsplit(' ', 1)[0]} {expected}")
+    def test_a_real_zsh_completes(self):
+        self.check_completion("zsh")
+
+    def check_completion(self, name):
+        cases = {"vmilaunch --machine mi": "vmilaunch --machine microvm",
+                 "vmilaunch --machine=mi": "vmilaunch --machine=microvm",
+                 "vmilaunch --imag": "vmilaunch --image",
+                 "vmilaunch --image di": "vmilaunch --image disk.qcow2",
+                 "vmilaunch -i di": "vmilaunch -i disk.qcow2",
+                 "vmilaunch --cache col": "vmilaunch --cache cold",
+                 "vmilaunch --cache di": "vmilaunch --cache disk.qcow2",
+                 "vmilaunch --cache-dir=d": "vmilaunch --cache-dir=data/",
+                 "vmilaunch --vms d": "vmilaunch --vms d",
+                 "vmilaunch --image x -- sha256s": "vmilaunch --image x -- sha256sum",
+                 "vmilaunch --image x -- cat di": "vmilaunch --image x -- cat disk.qcow2",
+                 "vmicache bui": "vmicache build",
+                 "vmicache build --accel t": "vmicache build --accel tcg",
+                 "vmicache info di": "vmicache info disk.qcow2",
+                 "vmireport --plot=di": "vmireport --plot=disk.qcow2",
+                 "vmireport --recov": "vmireport --recover"}
+        with tempfile.TemporaryDirectory() as folder:
+            (pathlib.Path(folder) / "disk.qcow2").touch()
+            (pathlib.Path(folder) / "data").mkdir()
+            with Shell(name, folder) as shell:
+                for line, expected in cases.items():
+                    with self.subTest(line=line):
+                        self.assertEqual(shell.completed(line).rstrip(), expected)
 
 
 if __name__ == "__main__":
