@@ -15,7 +15,7 @@ EXAMPLES = """\
 examples:
   vmireport run.h5                              the table of one launch
   vmireport none.h5 cache.h5 --plot both.png    two launches side by side, with ratios, and their plot
-  vmireport run.h5                              how far a launch is that still runs, and is to write run.h5
+  watch vmireport run.h5                        follow a launch that still runs and will write run.h5
   vmireport --recover run.h5.journal            make the record of a launch that was killed
   vmireport one-image.h5 --plot one-image.png   what an experiment found (experiments/run)
 

@@ -10,6 +10,14 @@ def seconds(value):
     return NOTHING if value is None else f"{value:.2f} s"
 
 
+def elapsed(value):
+    """Seconds while they say enough, then the two largest units of '3 d 4 h', '3 h 4 min', '3 min 4 s'."""
+    for name, larger, smaller, unit in (("d", 86400, 3600, "h"), ("h", 3600, 60, "min"), ("min", 60, 1, "s")):
+        if value >= 2 * larger:
+            return f"{int(value // larger)} {name} {int(value % larger // smaller)} {unit}"
+    return f"{value:.1f} s"
+
+
 def size(value):
     if value is None:
         return NOTHING
@@ -83,12 +91,12 @@ def may_run(run):
 
 
 def _state(run):
-    since = "" if run["seconds_so_far"] is None else f", {run['seconds_so_far']:.1f} s since its start"
+    since = "" if run["seconds_so_far"] is None else f", {elapsed(run['seconds_so_far'])} since its start"
     if run["state"] == "running":
         return [f"  STILL RUNNING{since}: this is what it has done so far"]
     if run["state"] == "unknown":
         return [f"  STILL RUNNING on {run['host']}{since}, or killed there, which this machine cannot tell;",
-                f"  this is what it had done at its last event, {run['seconds_since_event']:.0f} s ago"]
+                f"  this is what it had done at its last event, {elapsed(run['seconds_since_event'])} ago"]
     if run["state"] == "killed":
         remedy = f"; 'vmireport --recover {run['journal']}' makes its record" if run["journal"] else ""
         return ["  INCOMPLETE: the launch was killed; this is what its journal knew" + remedy]
@@ -105,7 +113,7 @@ def _phase_time(run, phase):
         return seconds(phase["seconds"])
     if run["state"] != "running" or run["seconds_so_far"] is None or phase["begin"] is None:
         return "unfinished"
-    return f"{max(run['seconds_so_far'] - phase['begin'], 0):.2f} s so far"
+    return f"{elapsed(max(run['seconds_so_far'] - phase['begin'], 0))} so far"
 
 
 def _spread_row(name, values, form):

@@ -88,12 +88,16 @@ class Killed(LaunchCase):
 
     def test_when_the_supervisor_is_killed_too_the_user_recovers_the_record(self):
         running = self.held_launch(None)
+        shown = self.run_command([BIN / "vmireport", self.folder / "run.h5"])
+        self.assertRegex(shown, r"STILL RUNNING, \d+\.\d s since its start")
+        self.assertIn("VMs now: 3 ready", shown)
         supervisors = running.children_named("vmi-supervisor")
         for pid in [*supervisors, running.process.pid]:
             os.kill(pid, signal.SIGSTOP)
         for pid in [*supervisors, running.process.pid]:
             os.kill(pid, signal.SIGKILL)
         running.wait(30)
+        self.assertIn("the launch was killed", self.run_command([BIN / "vmireport", self.folder / "run.h5"]))
         self.run_command([BIN / "vmireport", "--recover", self.folder / "run.h5.journal"])
         tables, attributes = self.assert_record_is_closed(self.folder / "run.h5")
         self.assertEqual(len(tables["vms"]), 3)

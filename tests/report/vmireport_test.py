@@ -171,8 +171,8 @@ class Running(InFolder):
                     text = self.report(name)
                     self.assertIn("0 of 8 VMs ready on 2 nodes", text)
                     self.assertIn("VMs now: 8 running", text)
-                    self.assertRegex(text, r"STILL RUNNING, \d+\.\d s since its start")
-                    self.assertRegex(text, r"ready +1\.00 s +- +\d+\.\d\d s so far")
+                    self.assertRegex(text, r"STILL RUNNING, \d+ d \d+ h since its start")
+                    self.assertRegex(text, r"ready +1\.00 s +- +\d+ d \d+ h so far")
                     self.assertNotIn("unfinished", text)
                     self.assertNotIn("not ready:", text)
             self.assertTrue(os.path.exists(journal))
@@ -214,8 +214,14 @@ class Running(InFolder):
                 text = file.read().replace(socket.gethostname() + '"', 'some-other-host"', 1)
             with open(self.path("far.h5.journal"), "w", encoding="utf-8") as file:
                 file.write(text)
-            self.assertRegex(self.report(self.path("far.h5")), r"STILL RUNNING on some-other-host, .* or killed there[^$]*its last event, \d+ s ago")
+            self.assertRegex(self.report(self.path("far.h5")), r"STILL RUNNING on some-other-host, .* or killed there[^$]*its last event, \d+\.\d s ago")
             self.assertEqual(json.loads(self.report("--json", self.path("far.h5")))["runs"][0]["state"], "unknown")
+
+    def test_long_times_are_said_in_units_that_people_read(self):
+        import_report()
+        from report.table import elapsed
+        self.assertEqual([elapsed(t) for t in (0, 119.96, 125, 7199, 7260, 172799, 180000)],
+                         ["0.0 s", "120.0 s", "2 min 5 s", "119 min 59 s", "2 h 1 min", "47 h 59 min", "2 d 2 h"])
 
     def test_recovering_it_is_refused_with_a_better_way(self):
         with self.running("run.h5") as journal:
