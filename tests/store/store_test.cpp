@@ -2,6 +2,7 @@
 #include "cachegen/store/store.hpp"
 
 #include "tests/cache/images.hpp"
+#include "tests/eventually.hpp"
 
 #include <atomic>
 
@@ -66,16 +67,6 @@ bool ended_well(pid_t pid) {
   return waitpid(pid, &status, 0) == pid && WIFEXITED(status) && WEXITSTATUS(status) == 0;
 }
 
-template <typename Condition>
-bool eventually(const Condition& condition) {
-  const Deadline deadline = soon();
-  while (!condition()) {
-    if (deadline.passed()) return false;
-    usleep(1000);
-  }
-  return true;
-}
-
 void age(const fs::path& path, std::chrono::seconds by) {
   fs::last_write_time(path, fs::last_write_time(path) - by);
 }
@@ -109,23 +100,26 @@ TEST_CASE("the second request builds nothing") {
 TEST_CASE("of many processes at once exactly one builds, and all get the cache") {
   StoreFixture f;
   auto* builds = shared<std::atomic<int>>();
-  auto* gate = shared<std::atomic<bool>>();
+  auto* waiting = shared<std::atomic<int>>();
   std::vector<pid_t> pids;
   for (int i = 0; i < 8; ++i) {
     pids.push_back(in_process([&] {
-      while (!*gate) usleep(100);
+      bool waits = false;
+      bool all_came_by = true;
       const fs::path path = f.store.find_or_build(
           f.key(),
           [&](const fs::path& output) {
             ++*builds;
-            usleep(100'000);  // long enough for all others to come by
+            all_came_by = eventually([&] { return *waiting == 7; });
             f.copy()(output);
           },
-          soon());
-      return CacheFile::open(path).sealed();
+          soon(),
+          [&](const std::string&) {
+            if (!std::exchange(waits, true)) ++*waiting;
+          });
+      return all_came_by && CacheFile::open(path).sealed();
     }));
   }
-  *gate = true;
   for (const pid_t pid : pids) CHECK(ended_well(pid));
   CHECK(*builds == 1);
   CHECK(f.names() == 2);
@@ -140,8 +134,7 @@ TEST_CASE("a waiter says whom it waits for, and gives up by its deadline") {
         f.key(),
         [&](const fs::path& output) {
           *building = true;
-          while (!*stop) usleep(1000);
-          f.copy()(output);
+          if (eventually([&] { return stop->load(); })) f.copy()(output);
         },
         soon());
     return true;
@@ -303,8 +296,10 @@ TEST_CASE("readers and an evictor at once: a reader gets a sound cache or builds
     }));
   }
   const pid_t evictor = in_process([&] {
-    while (!*stop) f.store.gc(0);
-    return true;
+    return eventually([&] {
+      f.store.gc(0);
+      return stop->load();
+    });
   });
   for (const pid_t reader : readers) CHECK(ended_well(reader));
   *stop = true;

@@ -2,18 +2,18 @@
 #include "launcher/supervisor/vm/children.hpp"
 
 #include "cachegen/support/process.hpp"
+#include "tests/eventually.hpp"
 
 #include <algorithm>
 #include <csignal>
-#include <functional>
 #include <string>
 
 #include <catch2/catch.hpp>
 #include <sys/prctl.h>
 #include <sys/wait.h>
-#include <unistd.h>
 
 using namespace vmi;
+using vmi::testing::eventually;
 using namespace vmi::supervisor;
 using namespace std::chrono_literals;
 
@@ -23,16 +23,6 @@ bool is_zombie(int pid) {
   const auto children = list_children();
   return std::ranges::any_of(children,
                              [pid](const ChildProcess& child) { return child.pid == pid && child.zombie; });
-}
-
-/// Looks again and again; nothing announces what is waited for.
-bool eventually(const std::function<bool()>& condition) {
-  const Deadline deadline = Deadline::after(20s);
-  while (!condition()) {
-    if (deadline.passed()) return false;
-    usleep(1000);
-  }
-  return true;
 }
 
 }  // namespace

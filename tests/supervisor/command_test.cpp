@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "fixture.hpp"
+#include "tests/eventually.hpp"
 
 #include <csignal>
 
 #include <catch2/catch.hpp>
-#include <unistd.h>
 
 using namespace vmi;
+using vmi::testing::eventually;
 using namespace std::chrono_literals;
 
 namespace {
@@ -36,7 +37,7 @@ TEST_CASE("signals reach the command's whole group") {
   const fs::path begun = fixture.folder() / "begun";
   fixture.call(RunCommand{
       .argv = {"sh", "-c", "trap 'exit 9' INT; touch \"$1\"; sleep 600 & wait; wait", "sh", begun.string()}});
-  while (!fs::exists(begun)) usleep(1000);
+  REQUIRE(eventually([&] { return fs::exists(begun); }));
   CHECK_THROWS_WITH(fixture.call(RunCommand{.argv = {"true"}}), Catch::Contains("runs already"));
   fixture.call(SignalCommand{.number = SIGINT});
   CHECK(fixture.wait_for<CommandExited>(1).at(0).exit_status == 9);
@@ -56,8 +57,9 @@ TEST_CASE("a command, and what it left behind in other sessions, ends with the s
       "trap '' TERM; exec 2>/dev/null; setsid tail -qf /dev/null \"$1\" & setsid sh -c 'tail -qf /dev/null "
       "\"$1\" &' sh \"$1\"; "
       "touch \"$1\"; wait";
-  fixture.call(RunCommand{.argv = {"sh", "-c", script, "sh", (fixture.folder() / "begun").string()}});
-  while (!fs::exists(fixture.folder() / "begun")) usleep(1000);
+  const fs::path begun = fixture.folder() / "begun";
+  fixture.call(RunCommand{.argv = {"sh", "-c", script, "sh", begun.string()}});
+  REQUIRE(eventually([&] { return fs::exists(begun); }));
   CHECK(processes_with(mark).size() >= 3);
   fixture.supervisor().shutdown(Deadline::after(10s));
   CHECK(processes_with(mark).empty());

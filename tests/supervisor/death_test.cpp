@@ -4,6 +4,7 @@
 #include "fixture.hpp"
 #include "launcher/supervisor/runtime_dir.hpp"
 #include "rank_that_holds.hpp"
+#include "tests/eventually.hpp"
 
 #include <thread>
 
@@ -12,21 +13,10 @@
 #include <unistd.h>
 
 using namespace vmi;
+using vmi::testing::eventually;
 using namespace std::chrono_literals;
 
-namespace {
-
-/// Looks again and again; nothing announces that a process of others is gone.
-bool eventually(const std::function<bool()>& condition) {
-  const Deadline deadline = Deadline::after(20s);
-  while (!condition()) {
-    if (deadline.passed()) return false;
-    usleep(5000);
-  }
-  return true;
-}
-
-}  // namespace
+namespace {}  // namespace
 
 TEST_CASE("closing the rank's end ends VMs in whatever state they are") {
   Fixture fixture(GENERATE(Backend::libvirt, Backend::qemu));
@@ -35,7 +25,8 @@ TEST_CASE("closing the rank's end ends VMs in whatever state they are") {
   const Prepare request = fixture.prepare(fixture.vms(4, state == "ready" ? "READY" : "SPIN"));
   if (state == "creating") {
     fixture.supervisor().send(request);
-    eventually([&] { return !processes_with(fixture.runtime_root().string() + "/vmilaunch-").empty(); });
+    REQUIRE(
+        eventually([&] { return !processes_with(fixture.runtime_root().string() + "/vmilaunch-").empty(); }));
   } else {
     fixture.call(request);
   }
@@ -48,7 +39,7 @@ TEST_CASE("closing the rank's end ends VMs in whatever state they are") {
 TEST_CASE("libvirt's own look at QEMU ends with the rank") {
   Fixture fixture(Backend::libvirt);
   fixture.supervisor().send(Warm{.backend = Backend::libvirt, .accel = "tcg"});
-  std::this_thread::sleep_for(GENERATE(0ms, 20ms, 100ms, 300ms));
+  std::this_thread::sleep_for(GENERATE(0ms, 20ms, 100ms, 300ms));  // wherever in its look it is hit
   fixture.supervisor().shutdown(Deadline::after(10s));
   CHECK_THAT(fixture.leftovers(), Catch::Equals(""));
 }

@@ -3,6 +3,7 @@
 
 #include "launcher/supervisor/vm/file_watch.hpp"
 #include "launcher/supervisor/worker_pool.hpp"
+#include "tests/eventually.hpp"
 
 #include <array>
 #include <atomic>
@@ -75,7 +76,7 @@ TEST_CASE("a pool that is closed forgets what waits and tells of what still runs
     const std::lock_guard wait(gate);
   });
   pool.submit([&] { forgotten_ran = true; });
-  while (!begun) std::this_thread::yield();
+  REQUIRE(testing::eventually([&] { return begun.load(); }));
   CHECK_FALSE(pool.close(Deadline::after(1ms)));
   lock.unlock();
   CHECK(pool.close(Deadline::after(10s)));

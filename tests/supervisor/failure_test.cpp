@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "cachegen/guest/guest.hpp"
 #include "fixture.hpp"
+#include "tests/eventually.hpp"
 
 #include <csignal>
 #include <cstring>
@@ -109,9 +110,7 @@ TEST_CASE("stopping ends QEMUs that hang at their start") {
   const fs::path socket = fixture.runtime_root() / "mute";
   const Fd server = mute_server(socket);
   fixture.supervisor().send(fixture.prepare(vms_on_mute_server(fixture, socket, 20)));
-  const Deadline deadline = Deadline::after(30s);
-  while (processes_with("socket=").empty() && processes_with(socket).empty() && !deadline.passed())
-    usleep(5000);
+  REQUIRE(testing::eventually([&] { return !processes_with(socket).empty(); }));
   fixture.call(StopAll{});
   fixture.supervisor().shutdown(Deadline::after(10s));
   CHECK_THAT(fixture.leftovers(), Catch::Equals(""));

@@ -2,16 +2,19 @@
 // VMs whose life is a shell script: what becomes of them is decided by VmSet, not by any hypervisor.
 #include "launcher/supervisor/vm/vm_set.hpp"
 
+#include "launcher/supervisor/vm/file_watch.hpp"
+#include "tests/eventually.hpp"
+
 #include <algorithm>
 #include <csignal>
 #include <future>
 #include <set>
 
 #include <catch2/catch.hpp>
-#include <unistd.h>
 
 using namespace vmi;
 using namespace vmi::supervisor;
+using vmi::testing::eventually;
 using namespace std::chrono_literals;
 
 namespace {
@@ -61,7 +64,9 @@ class ScriptHypervisor : public Hypervisor {
         scripts.contains(vm.name) ? scripts.at(vm.name) : "echo READY >>\"$1\"; exec sleep 600";
     Child child = spawn({"sh", "-c", "kill -STOP $$; " + script, "sh", vm.files.serial_log.string()});
     const fs::path stat = fs::path("/proc") / std::to_string(child.pid()) / "stat";
-    while (read_text(stat).find(") T ") == std::string::npos) usleep(500);
+    const bool stopped = eventually([&] { return read_text(stat).find(") T ") != std::string::npos; });
+    if (!stopped)
+      throw Error(ExitStatus::environment, "the script of " + vm.name + " has not stopped itself");
     auto domain = std::make_unique<ScriptDomain>(std::move(child), value_of(on_resume, vm.name));
     domain->after_resume = value_of(after_resume, vm.name);
     return domain;
@@ -177,13 +182,22 @@ TEST_CASE("a VM that is slow to resume delays nobody else") {
 
 TEST_CASE("a guest that is ready before the hypervisor's answer was read has its times in order") {
   World world;
-  world.hypervisor->after_resume["vm0"] = [&world] {
-    while (fs::file_size(world.folder.path() / "vm0/serial.log") == 0) usleep(500);
-    usleep(20'000);
+  std::promise<void> ready_was_seen;
+  bool in_time = false;
+  world.hypervisor->after_resume["vm0"] = [&] {
+    in_time = ready_was_seen.get_future().wait_for(20s) == std::future_status::ready;
   };
   world.prepare(1);
+  const fs::path log = world.folder.path() / "vm0/serial.log";
+  FileWatch files(world.loop);
+  const auto watch = files.watch(log, [&, told = false]() mutable {
+    if (fs::file_size(log) == 0 || std::exchange(told, true)) return;
+    // In the loop's next round but one it has also read the VM set's own notice of the same change.
+    world.loop.post([&] { world.loop.post([&] { ready_was_seen.set_value(); }); });
+  });
   world.resume();
   REQUIRE(world.wait_for<VmReady>(1));
+  CHECK(in_time);
   REQUIRE(std::holds_alternative<VmRunning>(world.events[1]));
   CHECK(world.all<VmRunning>()[0].t_running <= world.all<VmReady>()[0].t_ready);
 }

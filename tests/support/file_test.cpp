@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "cachegen/support/file.hpp"
 
+#include "tests/eventually.hpp"
+
 #include <atomic>
 #include <fstream>
 #include <optional>
@@ -49,9 +51,10 @@ TEST_CASE("a temporary folder goes although somebody is still writing in it") {
       writing = true;
     }
   });
-  while (!writing) std::this_thread::yield();
+  const bool begun = testing::eventually([&] { return writing.load(); });
   folder.reset();
   writer.join();
+  CHECK(begun);
   CHECK_FALSE(fs::exists(path));
 }
 
