@@ -1,6 +1,7 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: Apache-2.0
 """A cache that fails, by injected errors and by a real full disk, stops being filled, is counted, and never harms a read."""
+import os
 import subprocess
 import unittest
 
@@ -139,6 +140,8 @@ class Faults(DriverCase):
         try:
             run("mount", "-t", "tmpfs", "-o", f"size={size}", "vmi", folder)
         except AssertionError as error:
+            if os.environ.get("CI") == "true":
+                raise
             self.skipTest(f"needs to mount a tmpfs: {error}")
         self.addCleanup(subprocess.run, ["umount", "--lazy", str(folder)], check=True)
 

@@ -33,12 +33,13 @@ ENVIRONMENT = dict(os.environ, ASAN_OPTIONS="detect_leaks=1:detect_stack_use_aft
 
 def wait_until(condition, what, seconds=DEADLINE):
     end = time.monotonic() + seconds
-    while time.monotonic() < end:
-        result = condition()
-        if result:
+    while True:
+        late = time.monotonic() >= end
+        if result := condition():
             return result
+        if late:
+            raise AssertionError(f"waited {seconds} s for {what}")
         time.sleep(0.005)
-    raise AssertionError(f"waited {seconds} s for {what}")
 
 
 def run(*argv, expect=0, stdin=None):

@@ -45,10 +45,7 @@ class Cluster(ReplayCase):
             places = (pathlib.Path(f"/run/vmilaunch-cluster/{name}"), pathlib.Path(f"/dev/shm/vmi-cluster-{name}"))
             return [*namespaces(name), *filter(pathlib.Path.exists, places), *processes_with(f"/vmilaunch-cluster/{name}/").values(),
                     *processes_with(f"--name {name} ").values()]
-        try:
-            wait_until(lambda: not remains(), 20, "its end")
-        except AssertionError:
-            self.assertEqual(remains(), [])
+        wait_until(lambda: not remains(), 20, lambda: f"the end of {remains()}")
         self.assertEqual(shown("ip", "-br", "link"), self.links)
 
     def test_ranks_are_on_nodes_of_their_own_and_nothing_stays(self):

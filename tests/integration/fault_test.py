@@ -148,8 +148,9 @@ class Signals(LaunchCase):
         self.interrupt("holding", "--cache", "none", "--ready", "none", "--hold", number=signal.SIGINT, status=130)
 
     def test_while_the_command_runs(self):
-        self.interrupt("running sleep", "--cache", "none", "--ready", "none", "--", "sleep", "600")
-        self.assertEqual(processes_with("sleep 600 "), {})
+        own = f"600.{os.getpid()}"  # other tests sleep too
+        self.interrupt("running sleep", "--cache", "none", "--ready", "none", "--", "sleep", own)
+        self.assertEqual(processes_with(f"sleep {own} "), {})
 
     def test_of_mpirun(self):
         running = self.start(self.vmilaunch("--image", image("tiny"), "--vms", 4, "--cache", "none", "--output", self.folder / "run.h5", ranks=2))

@@ -63,13 +63,15 @@ def files_below(folder):
 
 
 def wait_until(condition, seconds, what):
+    """The condition's first true result. `what` is waited for, in words, or a function that gives them: of the failure, not of before."""
     end = time.monotonic() + seconds
-    while time.monotonic() < end:
-        result = condition()
-        if result:
+    while True:
+        late = time.monotonic() >= end
+        if result := condition():
             return result
+        if late:
+            raise AssertionError(f"waited {seconds} s for {what() if callable(what) else what}")
         time.sleep(0.05)
-    raise AssertionError(f"waited {seconds} s for {what}")
 
 
 class Running:
@@ -88,11 +90,12 @@ class Running:
 
     def wait_for_line(self, pattern, seconds=DEADLINE):
         def seen():
+            has_ended = self.process.poll() is not None  # asked first: what it then has not said it never will
             match = re.search(pattern, self.output)
-            if not match and self.process.poll() is not None:
+            if not match and has_ended:
                 raise AssertionError(f"ended with {self.process.returncode} before '{pattern}':\n{self.output}")
             return match
-        return wait_until(seen, seconds, f"'{pattern}' in:\n{self.output}")
+        return wait_until(seen, seconds, lambda: f"'{pattern}' in:\n{self.output}")
 
     def wait(self, seconds=DEADLINE):
         try:
@@ -201,19 +204,20 @@ class LaunchCase(unittest.TestCase):
         """No process that works for this test, its servers aside, no overlay, runtime folder or part of a cache."""
         servers = {running.process.pid for running in self.running if running.process.poll() is None}
 
-        def strays(place):
-            return {pid: command for pid, command in processes_with(str(place)).items() if pid not in servers}
-        for place in (self.folder, self.node_dir):
-            wait_until(lambda: not strays(place), seconds, f"the end of {strays(place)}")
+        def strays():
+            return {pid: command for place in (self.folder, self.node_dir)
+                    for pid, command in processes_with(str(place)).items() if pid not in servers}
+        wait_until(lambda: not strays(), seconds, lambda: f"the end of {strays()}")
 
         def leftovers():
             return [path for path in files_below(self.node_dir) if not self.is_kept(path)]
-        wait_until(lambda: not leftovers(), seconds, f"the removal of {leftovers()}")
+        wait_until(lambda: not leftovers(), seconds, lambda: f"the removal of {leftovers()}")
 
     def assert_record_is_closed(self, path, seconds=10):
         """A launch that was killed has its record, by its supervisor's doing, and no journal."""
         journal = pathlib.Path(f"{path}.journal")
-        wait_until(lambda: path.exists() and not journal.exists(), seconds, f"{path.name} in {sorted(os.listdir(path.parent))}")
+        wait_until(lambda: path.exists() and not journal.exists(), seconds,
+                   lambda: f"{path.name} in {sorted(os.listdir(path.parent))}")
         self.assertEqual([left.name for left in path.parent.glob(f"{path.name}*")], [path.name])
         return self.read_record(path)
 

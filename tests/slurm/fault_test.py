@@ -93,7 +93,8 @@ class SlurmCancelled(EndedCase):
         job, log = out.strip(), self.folder / "job.txt"
         wait_until(lambda: log.exists() and log.read_text().count("holding") == 1, 60, "the first run")
         self.cluster.ask("scontrol", "requeue", job)
-        wait_until(lambda: log.read_text().count("holding") == 2, 180, f"the second run:\n{log.read_text()}\n{self.cluster.ask('scontrol', 'show', 'job', job)}")
+        wait_until(lambda: log.read_text().count("holding") == 2, 180,
+                   lambda: f"the second run:\n{log.read_text()}\n{self.cluster.ask('scontrol', 'show', 'job', job)}")
         self.cluster.ask("scancel", job)
         self.assert_nothing_left(30)
         for name in (f"vmilaunch-{job}.h5", f"vmilaunch-{job}-restart1.h5"):
@@ -141,8 +142,10 @@ class SlurmKilled(EndedCase):
             for pid in lost:
                 os.kill(pid, number)
         running.wait(90)
-        survivors = [n for n in ("n0", "n2", "n3") if self.processes_of(n)]
-        wait_until(lambda: not any(self.processes_of(node) for node in ("n0", "n2", "n3")), 15, f"the end of all on {survivors}")
+
+        def survivors():
+            return {node: left for node in ("n0", "n2", "n3") if (left := self.processes_of(node))}
+        wait_until(lambda: not survivors(), 15, lambda: f"the end of {survivors()}")
         _, attributes = self.assert_record_is_closed(self.record)
         self.assertIn("rank 1 on node n1 is gone", attributes["error"])
         self.assertTrue([path for path in (self.node_dirs / "n1").rglob("*") if path.is_file()], "an overlay, as after a loss of power")

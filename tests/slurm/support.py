@@ -134,8 +134,8 @@ class SlurmCase(LaunchCase):
             # find(1) goes on where a folder is removed meanwhile.
             command = ["find", "/dev/shm", "/tmp", "-maxdepth", "1", "-name", "vmilaunch-run-*", "-user", str(mine)]
             return subprocess.run(command, capture_output=True, text=True).stdout.split() if mine != os.geteuid() else []
-        wait_until(lambda: not runtime_folders(), seconds, f"the removal of {runtime_folders()}")
+        wait_until(lambda: not runtime_folders(), seconds, lambda: f"the removal of {runtime_folders()}")
 
         def sockets():
             return [line for line in pathlib.Path("/proc/net/unix").read_text().splitlines() if str(self.place) in line]
-        wait_until(lambda: not sockets(), seconds, f"the end of {sockets()}")
+        wait_until(lambda: not sockets(), seconds, lambda: f"the end of {sockets()}")
