@@ -30,13 +30,15 @@ struct DyingRank {
 
 TEST_CASE("the journal of a rank that was killed becomes its record, and what it had begun to write goes") {
   DyingRank dying;
-  write_text_atomically(dying.output, "an earlier record");
+  const std::string earlier = "\x89HDF\r\n\x1a\njournal_lines_lost, as an earlier record begins";
+  write_text_atomically(dying.output, earlier);
   const fs::path begun = temporary_name(dying.output, dying.owner.pid);
   write_text_atomically(begun, "half a reco");
   RecordKeeper keeper(dying.journal);
   dying.rank.kill_and_reap();
   CHECK(keeper.finish(Deadline::after(20s)));
-  CHECK(read_text(dying.output).substr(1, 3) == "HDF");
+  CHECK(read_text(dying.output).starts_with("\x89HDF"));
+  CHECK(read_text(dying.output) != earlier);
   CHECK_FALSE(fs::exists(dying.journal));
   CHECK_FALSE(fs::exists(begun));
 }
