@@ -7,7 +7,7 @@ from .summary import is_ready
 # (from, colour, legend) of the parts of a VM's bar; each lasts until the next thing that is known to have happened.
 STAGES = [
     ("t_prepare", SKY, "preparing"),
-    ("t_spawn", ORANGE, "QEMU started, paused"),
+    ("t_spawn", ORANGE, "QEMU there, paused"),
     ("t_running", BLUE, "running, booting"),
     ("t_ready", LIGHT_GREEN, "ready, until stopped"),
 ]

@@ -63,7 +63,7 @@ struct VmRow {
   std::string state;                  ///< vm_state
   std::string error;
   double t_prepare = kUnknownTime;  ///< its preparation began
-  double t_spawn = kUnknownTime;    ///< its QEMU process was started
+  double t_spawn = kUnknownTime;    ///< its QEMU process answers, paused
   double t_running = kUnknownTime;  ///< its processors were started
   double t_first_read = kUnknownTime;
   double t_ready = kUnknownTime;
