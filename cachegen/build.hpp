@@ -71,10 +71,6 @@ struct FoundCache {
 /// discarded and built anew.
 FoundCache build_or_find(const BuildRequest& request, const BuildProgress& progress = {});
 
-/// The image's cache in the store, if there is one that build_or_find() would return; nothing is built, nor
-/// discarded. `image`: what inspect_image() says about the request's.
-std::optional<fs::path> find_usable(const BuildRequest& request, const ImageInfo& image);
-
 /// The image's cache in the store, as build_or_find() would look for it; nothing is built, and the base is
 /// not read.
 std::optional<fs::path> find_stored(const BuildRequest& request);

@@ -53,11 +53,6 @@ bool still_good(const fs::path& cache, const ImageInfo& image) {
   return verified.usable();
 }
 
-std::optional<fs::path> find_in_store(const BuildRequest& request, const ImageInfo& image) {
-  const Store store(request.store.empty() ? Store::default_folder() : request.store);
-  return store.find(cache_key(request, image));
-}
-
 }  // namespace
 
 FoundCache build_or_find(const BuildRequest& request, const BuildProgress& progress) {
@@ -82,17 +77,10 @@ FoundCache build_or_find(const BuildRequest& request, const BuildProgress& progr
   return result;
 }
 
-std::optional<fs::path> find_usable(const BuildRequest& request, const ImageInfo& image) {
-  check_build(request);
-  const std::optional<fs::path> found = find_in_store(request, image);
-  if (!found) return std::nullopt;
-  BaseReader base(image);
-  return verify_cache(*found, &base, VerifyMode::sample).usable() ? found : std::nullopt;
-}
-
 std::optional<fs::path> find_stored(const BuildRequest& request) {
   check_build(request);
-  return find_in_store(request, inspect_image(request.image, Deadline::after(kInspectPatience)));
+  const Store store(request.store.empty() ? Store::default_folder() : request.store);
+  return store.find(cache_key(request, inspect_image(request.image, Deadline::after(kInspectPatience))));
 }
 
 }  // namespace vmi

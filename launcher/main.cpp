@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // vmilaunch: starts VMs on all ranks of an MPI job at once. README.md beside this file has the stages.
 #include "cachegen/support/interrupt.hpp"
-#include "launcher/launch/head_start.hpp"
 #include "launcher/launch/launch.hpp"
 #include "launcher/launch/signals.hpp"
 #include "launcher/node/warm.hpp"
@@ -62,20 +61,15 @@ int launch_main(int argc, char** argv) {
   // The supervisor is started before MPI is: nothing may fork inside an MPI process.
   Supervisor supervisor = Supervisor::start({.log_threshold = log_threshold()});
   catch_signals();
-  const std::optional<Allocation> allocation = create_ahead(options, supervisor);
-  HeadStart ahead = start_ahead(options, supervisor, early_rank() <= 0);
   // Where MPI_Init hangs, the rank that says nothing is the one to look at.
   log_identity("vmilaunch", early_rank());
   Session session(&argc, &argv, Deadline::after(120s));
-  // Where the starter says nothing beforehand, all believe to be the first.
-  if (session.rank() == 0 && !ahead.first) ahead = start_ahead(options, supervisor, true);
-  ahead.allocation = allocation;
   log_identity("vmilaunch", session.ranks() > 1 ? session.rank() : -1);
 
   int status = 0;
   {
     Rank rank(options, session, supervisor, Waiter{Deadline::after(120s)});
-    Launch launch(rank, std::move(ahead), shell_quoted(Argv(argv, argv + argc)));
+    Launch launch(rank, shell_quoted(Argv(argv, argv + argc)));
     status = launch.run();
   }
   supervisor.shutdown(Deadline::after(10s));

@@ -42,11 +42,6 @@ AccelFacts read_accel_facts() {
   return facts;
 }
 
-Accel likely_accel(Accel wanted) {
-  if (wanted != Accel::automatic) return wanted;
-  return offers_kvm(read_accel_facts()) ? Accel::kvm : Accel::tcg;
-}
-
 Accel resolve_accel(Accel wanted, const AccelFacts& facts) {
   if (wanted == Accel::tcg) return wanted;
   if (wanted == Accel::kvm) {

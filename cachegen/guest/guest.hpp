@@ -65,8 +65,6 @@ AccelFacts read_accel_facts();
 /// An explicit kvm only needs /dev/kvm to open, else Error(environment).
 Accel resolve_accel(Accel wanted, const AccelFacts& facts);
 Accel resolve_accel(Accel wanted);
-/// What resolve_accel() is likely to return; says nothing.
-Accel likely_accel(Accel wanted);
 
 struct QemuFacts {
   fs::path path;        ///< absolute

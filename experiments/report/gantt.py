@@ -15,12 +15,6 @@ MOST_VM_LABELS = 24
 MOST_NODE_LABELS = 64
 
 
-def shown_begin(record):
-    """VMs that were created while MPI started have times before the launch's zero."""
-    begin = record.vms.t_prepare.min()
-    return 1.04 * begin if begin < 0 else 0
-
-
 def shown_end(record):
     """Where the time axis ends: soon after the last VM got ready or failed, lest a long hold flattens the rest."""
     vms, phases = record.vms, record.phases

@@ -9,7 +9,7 @@ from matplotlib.patches import Patch
 from matplotlib.ticker import MaxNLocator
 
 from .errors import USAGE, ReportError
-from .gantt import STAGES, draw_phases, draw_vms, shown_begin, shown_end, shown_phases
+from .gantt import STAGES, draw_phases, draw_vms, shown_end, shown_phases
 from .plot import GREEN, GREY, RED, plain, save
 from .record import labels
 from .summary import is_ready, summarise
@@ -42,7 +42,7 @@ def draw(records):
     figure.get_layout_engine().set(rect=(0, legend_inches / high, 1, 1 - (legend_inches + head_inches) / high), h_pad=0.06)
     top, bottom = figure.add_gridspec(2, 1, height_ratios=[heights[0], sum(heights[1:])])
     curves, bars = top.subgridspec(1, 2, width_ratios=[1.7, 1]).subplots()
-    begin, end = min(shown_begin(record) for record in records), max(shown_end(record) for record in records)
+    begin, end = 0, max(shown_end(record) for record in records)
     _draw_curves(curves, records, runs, names, looks, begin, end)
     _draw_bytes(bars, runs, looks)
     lives = bottom.subgridspec(2, len(records), height_ratios=heights[1:]).subplots(sharex=True, squeeze=False)

@@ -57,10 +57,9 @@ def measured(record):
     phase = phases.name.str.decode("ascii")
     took = (phases.t_end - phases.t_begin).groupby(phase).sum()
     sending = phases[phase == "distribute"]
-    ahead = min(0.0, float(vms.t_prepare.min()))  # in a Slurm job, VMs may be created before the launch's zero: that is the launch's time too
     return {"start": start, "sending_begin_s": float(sending.t_begin.min()), "sending_end_s": float(sending.t_end.max()),
-            "last_ready_s": float(vms.t_ready.max()) - ahead, "median_ready_s": float(vms.t_ready.median()) - ahead,
-            "last_receiver_ready_s": float(received.t_ready.max()) - ahead, "last_boot_s": float((vms.t_ready - vms.t_running).max()),
+            "last_ready_s": float(vms.t_ready.max()), "median_ready_s": float(vms.t_ready.median()),
+            "last_receiver_ready_s": float(received.t_ready.max()), "last_boot_s": float((vms.t_ready - vms.t_running).max()),
             "median_boot_s": float((vms.t_ready - vms.t_running).median()), "distribute_s": float(took.get("distribute", float("nan"))),
             "wire_bytes": int(nodes.wire_bytes[nodes.wire_bytes >= 0].sum()), "qemu_cpu_s": float(vms.cpu_s.median()), "rss_bytes": int(vms.rss_bytes.median()),
             "missed_bytes": int(vms.bytes_miss.sum()) if (vms.bytes_miss >= 0).all() else -1}

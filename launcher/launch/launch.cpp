@@ -23,10 +23,9 @@ constexpr auto kMonth = std::chrono::hours(24 * 30);
 
 }  // namespace
 
-Launch::Launch(Rank& rank, HeadStart ahead, std::string command_line)
+Launch::Launch(Rank& rank, std::string command_line)
     : rank_(rank),
       options_(rank.options()),
-      ahead_(std::move(ahead)),
       command_line_(std::move(command_line)),
       clock_(LaunchClock::start()),
       job_end_(orderly_end_of_job(std::time(nullptr))) {

@@ -3,7 +3,6 @@
 
 #include "cachegen/build.hpp"
 #include "cachegen/store/registry.hpp"
-#include "launcher/launch/head_start.hpp"
 #include "launcher/launch/image_plan.hpp"
 #include "launcher/launch/launch_clock.hpp"
 #include "launcher/launch/placement.hpp"
@@ -28,7 +27,7 @@ class Desk;
 /// all ranks agreed. Rank 0 has the Desk, where all that happens anywhere is collected.
 class Launch {
  public:
-  Launch(Rank& rank, HeadStart ahead, std::string command_line);
+  Launch(Rank& rank, std::string command_line);
   ~Launch();
 
   /// Runs the launch to its end, whatever happens, and returns the exit status of this rank. On rank 0 the
@@ -38,9 +37,12 @@ class Launch {
  private:
   void go();
   void plan();
+  /// Asks for QEMU's and libvirt's facts, and whether this accelerator gives the CPU model; empty: any does.
+  std::uint64_t ask_environment(Accel accel, const std::string& cpu_model);
   void take_environment(std::uint64_t request);
-  /// What fails is kept for the next agreement.
-  void look_around(const std::string& accel);
+  /// Takes `environment`, for the accelerator that rank 0 has chosen for all. What fails is kept for the next
+  /// agreement.
+  void look_around(Accel accel, std::uint64_t environment);
   void tell_desk_the_plan();
   /// Ends with all ranks agreed on what look_around() has found, too.
   void look_whether_it_fits();
@@ -113,7 +115,6 @@ class Launch {
 
   Rank& rank_;
   const LaunchOptions& options_;
-  const HeadStart ahead_;
   std::string command_line_;
   LaunchClock clock_;
   std::optional<Deadline> job_end_;  ///< when an orderly end has to begin

@@ -107,8 +107,6 @@ void Launch::say_not_kept(const std::string& cache) const {
 void Launch::note_caches() {
   if (!node_pool_ || options_.placement == Placement::shared || options_.cache == CacheMode::none) return;
   const std::optional<Error> failure = attempt([&] {
-    for (const ImagePlan& image : images_)
-      node_pool_->note_image(image.digest, {image.url, image.format, image.virtual_bytes});
     const Registry registry(options_.cache_dir);
     for (const ImagePlan& image : images_) note_cache(registry, image);
     registry.correct(rank_.layout().node_key, options_.node_dir,

@@ -54,7 +54,7 @@ NodeLoad Launch::load_of_this_node() const {
   load.node_dir = options_.node_dir.string();
   load.node_dir_in_memory = is_in_memory(options_.node_dir);
   load.node_dir_free = free;
-  load.allocation = ahead_.allocation ? *ahead_.allocation : read_allocation(HostView::real());
+  load.allocation = read_allocation(HostView::real());
   return load;
 }
 

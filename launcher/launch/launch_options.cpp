@@ -410,11 +410,6 @@ LaunchOptions launch_options(const Options& options) {
   return launch;
 }
 
-bool uses_the_pool(const LaunchOptions& options) {
-  return (options.cache == CacheMode::automatic || options.cache == CacheMode::path) &&
-         options.placement == Placement::node;
-}
-
 BuildRequest build_request(const LaunchOptions& options, const std::string& image) {
   BuildRequest request;
   request.image = image;

@@ -70,9 +70,6 @@ const OptionTable& launch_option_table();
 /// Throws Error(usage) that names the option; reads nothing but the ssh key's and the user data's files.
 LaunchOptions launch_options(const Options& options);
 
-/// Whether a launch with these options reads caches that were built beforehand from the node's pool.
-bool uses_the_pool(const LaunchOptions& options);
-
 /// What the store's cache of `image` is made of, or was.
 BuildRequest build_request(const LaunchOptions& options, const std::string& image);
 

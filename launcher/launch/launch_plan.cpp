@@ -42,6 +42,16 @@ std::string mpi_library() {
 }  // namespace
 
 void Launch::plan() {
+  // Asked now, so that the supervisor looks while this rank does something else. Rank 0 chooses the
+  // accelerator, and warns of the slow one; the others do not look for themselves.
+  const std::uint64_t environment = rank_.first()
+                                        ? ask_environment(options_.guest.accel, options_.guest.cpu_model)
+                                        : ask_environment(Accel::tcg, "");
+  std::vector<std::uint64_t> looks;
+  if (rank_.first()) {
+    for (const ImageRequest& image : options_.images)
+      looks.push_back(rank_.ask(InspectImage{.url = image.url}));
+  }
   std::optional<Error> failure;
   if (rank_.first() && !options_.dry_run) {
     failure = attempt([&] {
@@ -56,11 +66,10 @@ void Launch::plan() {
   std::string told;
   if (rank_.first() && !failure) {
     failure = attempt([&] {
-      take_environment(ahead_.environment);
+      take_environment(environment);
       for (std::size_t i = 0; i < options_.images.size(); ++i) {
         const std::string what = "its look at image '" + options_.images[i].url + "'";
-        images_.push_back(
-            plan_of(rank_.await(ahead_.images[i], kSmallStep, what).result, static_cast<int>(i)));
+        images_.push_back(plan_of(rank_.await(looks[i], kSmallStep, what).result, static_cast<int>(i)));
       }
     });
     told = nlohmann::json{{"zero_ns", clock_.zero_ns()}, {"images", images_}, {"accel", environment_.accel}}
@@ -72,7 +81,7 @@ void Launch::plan() {
     clock_ = LaunchClock::of(plan.at("zero_ns"));
     images_ = plan.at("images").get<std::vector<ImagePlan>>();
   }
-  look_around(plan.at("accel").get<std::string>());
+  look_around(parse_accel(plan.at("accel").get<std::string>()), environment);
 
   placed_ = place_vms(options_, rank_.layout().node_of_rank);
   rank_.vms().placed = static_cast<int>(std::ranges::count(placed_, rank_.rank(), &PlacedVm::rank));
@@ -102,23 +111,33 @@ void Launch::plan() {
   }
 }
 
+std::uint64_t Launch::ask_environment(Accel accel, const std::string& cpu_model) {
+  return rank_.ask(ProbeEnvironment{.qemu = options_.guest.qemu,
+                                    .accel = to_text(accel),
+                                    .machine = to_text(options_.guest.machine),
+                                    .cpu_model = cpu_model,
+                                    .backend = options_.backend});
+}
+
 void Launch::take_environment(std::uint64_t request) {
   environment_ = environment_of(rank_.await(request, kSmallStep, "its look at QEMU and libvirt"));
 }
 
-/// `accel`: rank 0 chooses it for all.
-void Launch::look_around(const std::string& accel) {
+void Launch::look_around(Accel accel, std::uint64_t environment) {
   guest_ = options_.guest;
-  guest_.accel = parse_accel(accel);
+  guest_.accel = accel;
 
   looked_failure_ = attempt([&] {
-    if (!rank_.first()) take_environment(ahead_.environment);
-    if (accel != environment_.accel || (!rank_.first() && !guest_.cpu_model.empty())) {
-      take_environment(rank_.ask(ProbeEnvironment{.qemu = options_.guest.qemu,
-                                                  .accel = accel,
-                                                  .machine = to_text(options_.guest.machine),
-                                                  .cpu_model = options_.guest.cpu_model,
-                                                  .backend = options_.backend}));
+    if (!rank_.first()) take_environment(environment);
+    const std::string& cpu_model = options_.guest.cpu_model;
+    if (to_text(accel) != environment_.accel || (!rank_.first() && !cpu_model.empty()))
+      take_environment(ask_environment(accel, cpu_model));
+    if (!options_.dry_run) {
+      // Nobody waits for the reply: VMs are prepared later, and what fails here fails there.
+      rank_.ask(Warm{.backend = environment_.backend,
+                     .qemu = options_.guest.qemu,
+                     .accel = to_text(accel),
+                     .machine = to_text(options_.guest.machine)});
     }
     driver_ = resolve_driver(options_.driver,
                              {.path = environment_.qemu,
@@ -258,12 +277,8 @@ void Launch::find_cache(ImagePlan& image) {
     image.payload = options_.cache_path;
   } else {
     const std::string what = "the boot cache of '" + image.url + "'";
-    Reply reply = rank_.await(ahead_.caches[static_cast<std::size_t>(image.index)], longest, what);
+    const Reply reply = rank_.call(FindCache{to_json(build_request(image))}, longest, what);
     image.payload = reply.result.at("path").get<std::string>();
-    if (image.payload.empty()) {
-      reply = rank_.call(FindCache{to_json(build_request(image))}, longest, what);
-      image.payload = reply.result.at("path").get<std::string>();
-    }
     if (reply.result.at("built")) desk_->journal().boot_trace(read_boot_trace(trace_file(image)));
   }
   // The store's caches were sampled when they were found.

@@ -9,7 +9,6 @@
 #include <sstream>
 
 #include <fcntl.h>
-#include <nlohmann/json.hpp>
 #include <poll.h>
 #include <sys/file.h>
 #include <sys/stat.h>
@@ -93,16 +92,13 @@ void wait_for_next_tick(const struct stat& info) {
 
 }  // namespace
 
-NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(BootedImage, url, format, virtual_bytes)
-
-/// What was last found in a cache's file, "SIZE DIGEST CTIME_NS INODE" in NAME.used, and in a second line
-/// what it was last used for. Whoever writes to the file changes its ctime, which cannot be set.
+/// What was last found in a cache's file, "SIZE DIGEST CTIME_NS INODE" in NAME.used. Whoever writes to the
+/// file changes its ctime, which cannot be set.
 struct NodePool::Note {
   Bytes size = 0;
   std::string digest;
   std::int64_t ctime_ns = 0;
   std::uint64_t inode = 0;
-  std::optional<BootedImage> image;
   bool operator==(const Note&) const = default;
 };
 
@@ -184,30 +180,18 @@ bool NodePool::holds_filled(const std::string& name) {
   return check_content(name, note.size, note.digest);
 }
 
-NodePool::Note NodePool::parse_note(const std::string& text) {
-  std::istringstream lines(text);
-  Note note;
-  std::string image;
-  lines >> note.size >> note.digest >> note.ctime_ns >> note.inode >> std::ws;
-  std::getline(lines, image);
-  try {
-    if (!image.empty()) note.image = nlohmann::json::parse(image).get<BootedImage>();
-  } catch (const nlohmann::json::exception&) {
-    // A hint need not be understood.
-  }
-  return note;
-}
-
 NodePool::Note NodePool::note_of(const std::string& name) const {
   const Fd& used = uses_.at(name);
   lseek(used.get(), 0, SEEK_SET);
-  return parse_note(read_text(used, used_path(name)));
+  std::istringstream words(read_text(used, used_path(name)));
+  Note note;
+  words >> note.size >> note.digest >> note.ctime_ns >> note.inode;
+  return note;
 }
 
 void NodePool::write_note(const std::string& name, const Note& note) {
-  std::string text = std::to_string(note.size) + " " + note.digest + " " + std::to_string(note.ctime_ns) +
-                     " " + std::to_string(note.inode) + "\n";
-  if (note.image) text += nlohmann::json(*note.image).dump() + "\n";
+  const std::string text = std::to_string(note.size) + " " + note.digest + " " +
+                           std::to_string(note.ctime_ns) + " " + std::to_string(note.inode) + "\n";
   const Fd& used = uses_.at(name);
   if (ftruncate(used.get(), 0) != 0)
     throw_errno(ExitStatus::environment, "cannot write '" + used_path(name).string() + "'");
@@ -221,7 +205,7 @@ bool NodePool::has_content(const std::string& name, const Fd& file, Bytes size, 
   if (fstat(file.get(), &info) != 0 || !is_own_file(info) || static_cast<Bytes>(info.st_size) != size)
     return false;
   const Note noted = note_of(name);
-  const Note now{size, digest, ctime_ns(info), info.st_ino, noted.image};
+  const Note now{size, digest, ctime_ns(info), info.st_ino};
   if (is_in_memory(folder_) && noted == now) return true;
   wait_for_next_tick(info);
   if (digest_of(chunk_hashes(file, size)) != digest) return false;
@@ -323,27 +307,8 @@ bool NodePool::keep(const fs::path& file, const std::string& name, const Publish
   if (stat(path_of(name).c_str(), &info) != 0)
     throw_errno(ExitStatus::environment, "cannot look at '" + path_of(name).string() + "'");
   wait_for_next_tick(info);
-  write_note(name, {size, digest, ctime_ns(info), info.st_ino, std::nullopt});
+  write_note(name, {size, digest, ctime_ns(info), info.st_ino});
   return true;
-}
-
-void NodePool::note_image(const std::string& name, const BootedImage& image) {
-  if (!uses_.contains(name)) return;
-  Note note = note_of(name);
-  if (note.image == image) return;
-  note.image = image;
-  write_note(name, note);
-}
-
-std::optional<NodePool::LastUsed> NodePool::last_used_for(const std::string& url) const {
-  std::optional<LastUsed> last;
-  for (const Entry& entry : entries()) {  // the one used last comes last
-    const Fd used(open(used_path(entry.name).c_str(), O_RDONLY | O_NOFOLLOW | O_CLOEXEC));
-    if (!used) continue;
-    Note note = parse_note(read_text(used, used_path(entry.name)));
-    if (note.image && note.image->url == url) last = {entry.name, std::move(*note.image)};
-  }
-  return last;
 }
 
 bool NodePool::close() {

@@ -12,20 +12,12 @@
 
 namespace vmi {
 
-/// An image that VMs boot with the help of a cache, as QEMU opens it.
-struct BootedImage {
-  std::string url;
-  std::string format;
-  Bytes virtual_bytes = 0;
-  bool operator==(const BootedImage&) const = default;
-};
-
 /// The caches that a node keeps for one user's later launches, within a budget of bytes:
 /// docs/adr/0007-node-pool.md.
 ///
 /// Below --node-dir, in a folder `cache` of that user alone, lie whole files: DIGEST, a copy whose content
 /// its name says, and filled-HASH, which a VM filled (supervisor/cold_cache.hpp). NAME.used beside each notes
-/// what was last found in it, and for which image it was last used; its mtime is the cache's last use, and a
+/// what was last found in it; its mtime is the cache's last use, and a
 /// launch that uses the cache has it locked, shared. The folder itself is locked while names in it change
 /// hands. Locks are flock(2)'s: the kernel drops those of whoever dies. Where the file system has no locks,
 /// nothing is evicted and nothing more is kept.
@@ -60,17 +52,6 @@ class NodePool {
   using Publish = std::function<void(const fs::path& final_name)>;
   bool keep(const fs::path& file, const std::string& name, const Publish& publish);
 
-  /// Notes that a cache which this launch uses serves `image`. Hints are all this is for: nothing checks it
-  /// later.
-  void note_image(const std::string& name, const BootedImage& image);
-  /// Which cache was last used for the image `url`, and what the image was then; nothing: none that is still
-  /// here.
-  struct LastUsed {
-    std::string cache;
-    BootedImage image;
-  };
-  std::optional<LastUsed> last_used_for(const std::string& url) const;
-
   /// Ends this launch's uses, and evicts what is above the budget. Returns whether that was anything.
   bool close();
 
@@ -84,7 +65,6 @@ class NodePool {
   fs::path used_path(const std::string& name) const;
   void use(const std::string& name);
   struct Note;
-  static Note parse_note(const std::string& text);
   Note note_of(const std::string& name) const;
   void write_note(const std::string& name, const Note& note);
   bool in_use(const std::string& name) const;

@@ -20,6 +20,12 @@ namespace {
 
 constexpr auto kInspectTime = std::chrono::seconds(60);
 
+/// Whether a launch with these options reads a cache from the node's pool.
+bool uses_the_pool(const LaunchOptions& options) {
+  return (options.cache == CacheMode::automatic || options.cache == CacheMode::path) &&
+         options.placement == Placement::node;
+}
+
 CacheFile open_cache(const LaunchOptions& options, const std::string& image) {
   if (options.cache == CacheMode::path) return CacheFile::open(options.cache_path);
   if (const std::optional<fs::path> found = find_stored(build_request(options, image)))
@@ -84,28 +90,16 @@ WarmCache warm_image(const LaunchOptions& options, const std::string& image, Nod
 }
 
 /// Tells the store that this node keeps them, as launches do, for who submits the next job.
-void note_caches(const LaunchOptions& options, const std::vector<WarmCache>& caches,
-                 const std::vector<ImageInfo>& images, const NodePool& pool) {
+void note_caches(const LaunchOptions& options, const std::vector<WarmCache>& caches, const NodePool& pool) {
   const Registry registry(options.cache_dir);
   const std::string node = own_node_key();
-  for (std::size_t i = 0; i < caches.size(); ++i) {
-    registry.describe({.name = caches[i].digest,
-                       .image = images[i].url,
-                       .identity = image_identity(images[i]),
-                       .bytes = caches[i].bytes});
-    registry.add(caches[i].digest, node, options.node_dir);
+  for (const WarmCache& cache : caches) {
+    const ImageInfo image = inspect_image(cache.image, Deadline::after(kInspectTime));
+    registry.describe(
+        {.name = cache.digest, .image = image.url, .identity = image_identity(image), .bytes = cache.bytes});
+    registry.add(cache.digest, node, options.node_dir);
   }
   registry.correct(node, options.node_dir, [&](const std::string& cache) { return pool.has(cache); });
-}
-
-/// And the pool which images they serve, for launches on this node.
-std::vector<ImageInfo> note_images(const std::vector<WarmCache>& caches, NodePool& pool) {
-  std::vector<ImageInfo> images;
-  for (const WarmCache& cache : caches) {
-    const ImageInfo& image = images.emplace_back(inspect_image(cache.image, Deadline::after(kInspectTime)));
-    pool.note_image(cache.digest, {image.url, image.format, image.virtual_bytes});
-  }
-  return images;
 }
 
 }  // namespace
@@ -119,12 +113,10 @@ std::vector<WarmCache> warm_node(const LaunchOptions& options) {
   NodePool pool(options.node_dir, options.node_budget);
   std::vector<WarmCache> caches;
   for (const ImageRequest& image : options.images) caches.push_back(warm_image(options, image.url, pool));
-  // What is noted are hints: a store that is only read is used all the same.
-  std::vector<ImageInfo> images;
-  std::optional<Error> failure = attempt([&] { images = note_images(caches, pool); });
   pool.close();
-  if (!failure) failure = attempt([&] { note_caches(options, caches, images, pool); });
-  if (failure) log_info(failure->what());
+  // What is noted are hints: a store that is only read is used all the same.
+  if (const std::optional<Error> failure = attempt([&] { note_caches(options, caches, pool); }))
+    log_info(failure->what());
   return caches;
 }
 

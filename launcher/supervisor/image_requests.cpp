@@ -33,14 +33,9 @@ nlohmann::json to_json(const ImageInfo& image) {
   return json;
 }
 
-nlohmann::json find_cache(const FindCache& request, const std::shared_future<ImageInfo>& image,
-                          const std::function<void(const std::string&)>& progress) {
-  const BuildRequest wanted = build_request_from_json(request.request);
-  if (!request.build) {
-    const ImageInfo known = image.valid() ? image.get() : inspect({.url = wanted.image, .format = ""});
-    return {{"path", find_usable(wanted, known).value_or("").string()}, {"built", false}};
-  }
-  const FoundCache found = build_or_find(wanted, [&](const BuildStep& step) { progress(step.text); });
+nlohmann::json find_cache(const FindCache& request, const std::function<void(const std::string&)>& progress) {
+  const FoundCache found = build_or_find(build_request_from_json(request.request),
+                                         [&](const BuildStep& step) { progress(step.text); });
   return {{"path", found.path.string()}, {"built", found.built}};
 }
 

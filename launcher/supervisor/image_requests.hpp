@@ -5,7 +5,6 @@
 #include "launcher/supervisor/ipc/protocol.hpp"
 
 #include <functional>
-#include <future>
 #include <string>
 
 #include <nlohmann/json.hpp>
@@ -18,10 +17,8 @@ namespace vmi::supervisor {
 ImageInfo inspect(const InspectImage& request);
 /// With `identity`: image_identity() (cachegen/store/registry.hpp).
 nlohmann::json to_json(const ImageInfo& image);
-/// `image`: what another request finds out about the image now; without one, it is looked at here. `progress`
-/// may throw to end a profile.
-nlohmann::json find_cache(const FindCache& request, const std::shared_future<ImageInfo>& image,
-                          const std::function<void(const std::string&)>& progress);
+/// `progress` may throw to end a profile.
+nlohmann::json find_cache(const FindCache& request, const std::function<void(const std::string&)>& progress);
 nlohmann::json verify(const VerifyCache& request,
                       const std::function<void(const std::string&, double)>& progress);
 

@@ -20,8 +20,6 @@ using namespace std::chrono_literals;
 constexpr int kCreators = 8;  // more at once only makes them slower: docs/adr/0002
 constexpr int kBackground = 4;
 constexpr auto kCpuCheck = 60s;
-constexpr auto kEarlyCreate = 60s;
-constexpr auto kEarlyTurn = 100ms;
 constexpr auto kReapDelay = 5ms;  // one look through /proc for many deaths
 constexpr auto kVmsLook = 250ms;  // for a QEMU that was only being started when the others were killed
 // Together they are the 10 s within which an interrupted launch must be gone.
@@ -41,7 +39,6 @@ Server::Server(Channel rank, RuntimeDir runtime, Variables original)
       command_(loop_, std::move(original)),
       creators_(kCreators),
       background_(kBackground),
-      early_(creators_, [this] { loop_.post([] {}); }),
       vms_({.loop = loop_,
             .pool = creators_,
             .reaper = reaper_,
@@ -123,24 +120,12 @@ void Server::progress(std::uint64_t id, const std::string& text, double fraction
 }
 
 void Server::on(std::uint64_t id, const InspectImage& request) {
-  auto look = std::make_shared<std::packaged_task<ImageInfo()>>([request] { return inspect(request); });
-  const std::shared_future<ImageInfo> image = look->get_future();
-  if (request.format.empty()) looks_[request.url] = image;
-  in_background(id, [this, look, image, expected = expected_] {
-    // Where processors are few, VMs that are created ahead go first: MPI starts meanwhile anyway.
-    const Deadline turn = Deadline::after(kEarlyTurn);
-    if (expected.valid() && expected.wait_for(turn.left()) == std::future_status::ready) early_.wait(turn);
-    (*look)();
-    return to_json(image.get());
-  });
+  in_background(id, [request] { return to_json(inspect(request)); });
 }
 
 void Server::on(std::uint64_t id, const FindCache& request) {
-  // The launch has just asked for the image too: `qemu-img info` once is enough. That look was begun before.
-  std::shared_future<ImageInfo> image;
-  if (auto look = looks_.extract(request.request.value("image", ""))) image = std::move(look.mapped());
-  in_background(id, [this, id, request, image] {
-    return find_cache(request, image, [this, id](const std::string& text) { progress(id, text, -1); });
+  in_background(id, [this, id, request] {
+    return find_cache(request, [this, id](const std::string& text) { progress(id, text, -1); });
   });
 }
 
@@ -181,7 +166,6 @@ Environment Server::probe(const ProbeEnvironment& request) {
 
 void Server::on(std::uint64_t id, const UseCpus& request) {
   use_cpus(parse_cpu_list(request.cpus));
-  cpus_ = request.cpus;
   reply(id);
 }
 
@@ -223,82 +207,24 @@ void Server::on(std::uint64_t id, const Warm& request) {
     // libvirt's driver first: QEMU may be under the eyes of another request.
     const std::shared_ptr<Hypervisor> hypervisor = hypervisors_.get(request.backend);
     hypervisor->warm({.qemu = facts_.qemu(request.qemu).path,
-                      .accel = likely_accel(parse_accel(request.accel)),
+                      .accel = parse_accel(request.accel),
                       .machine = parse_machine(request.machine)});
     return nlohmann::json();
   });
 }
 
 void Server::on(std::uint64_t id, const Prepare& request) {
-  prepares_ = true;
   const VmFolders where = folders(request.node_dir);
   for (const VmSpec& spec : request.vms)
     runtime_.note_emulator(facts_.qemu(guest_from_json(spec.guest).qemu).path);
-  const auto make = [this, where, backend = request.backend, cpus = cpus_](const VmSpec& spec) {
+  const auto make = [this, where, backend = request.backend](const VmSpec& spec) {
     VmPlan plan = plan_vm(spec, where, facts_);
-    std::shared_ptr<Hypervisor> hypervisor = hypervisors_.get(backend);
-    const auto find = [this, spec, plan, hypervisor, cpus](Deadline deadline) {
-      std::shared_ptr<EarlyVm> early = early_.take(spec.index, plan, *hypervisor, cpus, deadline);
-      if (!early) make_files(spec, plan);
-      return early;
-    };
-    return VmSet::Made{plan, hypervisor, find};
+    return VmSet::Made{plan, hypervisors_.get(backend), [spec, plan] { make_files(spec, plan); }};
   };
   vms_.prepare(request, make, [this, id] { reply(id); });
 }
 
-void Server::on(std::uint64_t id, const PrepareAhead& request) {
-  reply(id);
-  auto done = std::make_shared<std::promise<void>>();
-  expected_ = done->get_future();
-  background_.submit([this, request, done] {
-    try {
-      // Looked at here, so that the loop does not wait for it.
-      for (const VmSpec& spec : request.vms) facts_.qemu(guest_from_json(spec.guest).qemu);
-    } catch (const std::exception& error) {
-      log_debug(std::string("no VM is created ahead: ") + error.what());
-      return done->set_value();
-    }
-    loop_.post([this, request, done] {
-      try {
-        prepare_ahead(request);
-      } catch (const std::exception& error) {
-        log_debug(std::string("not all VMs are created ahead: ") + error.what());
-      }
-      done->set_value();
-    });
-  });
-}
-
-void Server::prepare_ahead(const PrepareAhead& request) {
-  if (ending_ || prepares_) return;
-  const VmFolders where = folders(request.node_dir);
-  for (const VmSpec& spec : request.vms) {
-    runtime_.note_emulator(facts_.qemu(guest_from_json(spec.guest).qemu).path);
-    early_.create(spec.index, [this, where, spec, backend = request.backend, cpus = cpus_] {
-      auto vm = std::make_shared<EarlyVm>();
-      vm->cpus = cpus;
-      vm->t_prepare = monotonic_ns();
-      vm->plan = plan_vm(spec, where, facts_);
-      vm->hypervisor = hypervisors_.get(backend);
-      try {
-        make_files(spec, vm->plan);
-        vm->hypervisor->warm(vm->plan.guest);  // takes its time, and the rank may go meanwhile
-        if (ending_) throw Error(ExitStatus::interrupted, "the launch is ending");
-        vm->domain = vm->hypervisor->create_paused(vm->plan, Deadline::after(kEarlyCreate));
-      } catch (const std::exception&) {
-        remove_files(vm->plan);
-        throw;
-      }
-      vm->t_spawn = monotonic_ns();
-      vm->pidfd = open_pidfd(vm->domain->pid());
-      return vm;
-    });
-  }
-}
-
 void Server::on(std::uint64_t id, const ResumeAll& request) {
-  early_.end_all();
   vms_.resume_all(std::chrono::milliseconds(request.ready_timeout_ms), [this, id] { reply(id); });
 }
 
@@ -313,7 +239,6 @@ void Server::on(std::uint64_t id, const SignalCommand& request) {
 }
 
 void Server::on(std::uint64_t id, const StopAll&) {
-  early_.end_all();
   vms_.stop_all(true, [this, id] { reply(id); });
 }
 
@@ -345,9 +270,8 @@ bool Server::end_everything() {
   ending_ = true;
   log_sink({});  // the rank reads no more
   command_.signal(SIGTERM);
-  early_.end_all();
   vms_.stop_all(false, [] {});
-  const auto vms_gone = [this] { return vms_.all_ended() && early_.none(); };
+  const auto vms_gone = [this] { return vms_.all_ended(); };
   const Deadline vms_end = Deadline::after(kVmsEnd);
   while (!loop_.run_until(vms_gone, vms_end.sooner_of(Deadline::after(kVmsLook)))) {
     kill_emulators_in(runtime_.path(), runtime_.emulators());

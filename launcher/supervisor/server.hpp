@@ -10,13 +10,11 @@
 #include "launcher/supervisor/record_keeper.hpp"
 #include "launcher/supervisor/runtime_dir.hpp"
 #include "launcher/supervisor/vm/children.hpp"
-#include "launcher/supervisor/vm/early_vms.hpp"
 #include "launcher/supervisor/vm/vm_plan.hpp"
 #include "launcher/supervisor/vm/vm_set.hpp"
 #include "launcher/supervisor/worker_pool.hpp"
 
 #include <atomic>
-#include <map>
 #include <optional>
 #include <string>
 
@@ -58,7 +56,6 @@ class Server {
   void on(std::uint64_t id, const Describe& request);
   void on(std::uint64_t id, const Warm& request);
   void on(std::uint64_t id, const Prepare& request);
-  void on(std::uint64_t id, const PrepareAhead& request);
   void on(std::uint64_t id, const ResumeAll& request);
   void on(std::uint64_t id, const RunCommand& request);
   void on(std::uint64_t id, const SignalCommand& request);
@@ -75,7 +72,6 @@ class Server {
   Environment probe(const ProbeEnvironment& request);
   const fs::path& node_folder(const std::string& node_dir);
   VmFolders folders(const std::string& node_dir);
-  void prepare_ahead(const PrepareAhead& request);
   bool end_everything();
 
   Channel rank_;
@@ -89,13 +85,8 @@ class Server {
   HostFacts facts_;
   Hypervisors hypervisors_;
   CommandChild command_;
-  std::map<std::string, std::shared_future<ImageInfo>> looks_;  ///< at images, by URL, until one is used
   WorkerPool creators_;    ///< calls to the hypervisor: the most creates in flight
   WorkerPool background_;  ///< everything else that blocks
-  EarlyVms early_;
-  std::shared_future<void> expected_;  ///< of the last PrepareAhead: its VMs are in early_
-  bool prepares_ = false;              ///< a Prepare has come: nothing more is created ahead
-  std::string cpus_;                   ///< of UseCpus
   VmSet vms_;
   std::atomic<bool> ending_ = false;
 };

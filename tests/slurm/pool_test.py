@@ -36,9 +36,8 @@ class SlurmPool(SlurmCase):
         self.assertEqual(self.run_job("first", "--nodelist=n[2-3]"), ("n[2-3]", ["copied", "received"]))
         hint = self.hint("--count", "2")
         self.assertEqual(hint, "n[2-3]")
-        self.assertEqual(self.run_job("second", f"--nodelist={hint}", options=("--verbose",)), ("n[2-3]", ["held", "held"]))
+        self.assertEqual(self.run_job("second", f"--nodelist={hint}"), ("n[2-3]", ["held", "held"]))
         self.assert_nothing_moved()
-        self.assertEqual(self.output.count(" was created ahead"), 2, self.output)  # while MPI started
         # A node that lacks it receives it, and is a warm one from then on.
         self.assertEqual(self.run_job("third", "--nodelist=n[1-2]"), ("n[1-2]", ["copied", "held"]))
         self.assertEqual(self.hint(), "n[1-3]")

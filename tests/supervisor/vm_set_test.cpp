@@ -304,10 +304,9 @@ TEST_CASE("a VM that was not there yet when all were stopped is not created eith
   world.hypervisor->on_create["vm0"] = [&created] { created = true; };
   const auto make = [&](const VmSpec& spec) {
     VmSet::Made made = world.make(spec);
-    made.find_or_make_files = [&](Deadline) {
+    made.make_files = [&] {
       looked.set_value();
       stopped.get_future().wait_for(20s);
-      return std::shared_ptr<EarlyVm>();
     };
     return made;
   };

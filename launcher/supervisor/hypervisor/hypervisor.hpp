@@ -21,8 +21,7 @@ struct VmPlan {
   fs::path
       folder;  ///< this VM's own, below the runtime folder; part of the command, so that its QEMU can be told
   fs::path overlay;
-  Bytes virtual_bytes = 0;  ///< of the overlay
-  fs::path seed;            ///< of cloud-init; empty: none
+  fs::path seed;  ///< of cloud-init; empty: none
   VmFiles files;
   CpuSet cpus;   ///< to run on; empty: on those of this process
   Argv command;  ///< qemu_command() with -S

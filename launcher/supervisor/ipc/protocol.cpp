@@ -14,7 +14,7 @@ NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(VmSpec, index, name, image_url, image_format,
 
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(InspectImage, url, format)
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(ProbeEnvironment, qemu, accel, machine, cpu_model, backend)
-NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(FindCache, request, build)
+NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(FindCache, request)
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(VerifyCache, cache, image_url, full)
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(OpenColdCache, image_url, kept_folder, new_file, quota, granularity,
                                    sample, reject)
@@ -24,7 +24,6 @@ NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(KeepRecord, journal)
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(Describe, backend, node_dir, vm)
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(Warm, backend, qemu, accel, machine)
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(Prepare, backend, node_dir, failure_log_dir, create_timeout_ms, vms)
-NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(PrepareAhead, backend, node_dir, vms)
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(ResumeAll, ready_timeout_ms)
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(RunCommand, argv, environment)
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(SignalCommand, number)

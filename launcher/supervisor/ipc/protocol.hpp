@@ -86,7 +86,6 @@ struct Environment {
 struct FindCache {
   static constexpr const char* kType = "find_cache";
   nlohmann::json request;
-  bool build = true;  ///< false: where the store has none that can be used, the path is empty
 };
 
 /// Compares the cache with its base, as --verify-cache says. Reply's result: {"findings": [text...],
@@ -130,12 +129,12 @@ struct Describe {
 };
 
 /// Makes the hypervisor ready for prepare: libvirt's driver opened and the emulator known. Optional; Prepare
-/// does it too. Of the accelerators, "auto" is the one that Prepare is likely to be given.
+/// does it too.
 struct Warm {
   static constexpr const char* kType = "warm";
   Backend backend = Backend::automatic;
   std::string qemu = "qemu-system-x86_64";
-  std::string accel = "auto";
+  std::string accel = "tcg";  ///< never "auto"
   std::string machine = "pc";
 };
 
@@ -149,16 +148,6 @@ struct Prepare {
   std::string
       failure_log_dir;  ///< gets the serial logs of failed VMs, and is made for the first; empty: not kept
   std::int64_t create_timeout_ms = 120'000;  ///< per VM, from its own start
-  std::vector<VmSpec> vms;
-};
-
-/// Starts VMs, paused, that a Prepare to come is likely to ask for: while MPI starts, say. Replies at once,
-/// and sends no event. A Prepare that asks for one exactly so gets it; otherwise it ends, at ResumeAll at the
-/// latest. One that cannot be started is left to Prepare, which says why.
-struct PrepareAhead {
-  static constexpr const char* kType = "prepare_ahead";
-  Backend backend = Backend::automatic;
-  std::string node_dir;
   std::vector<VmSpec> vms;
 };
 
@@ -211,7 +200,7 @@ struct Shutdown {
 
 using SupervisorRequest = std::variant<InspectImage, ProbeEnvironment, FindCache, VerifyCache, OpenColdCache,
                                        UseCpus, OpenNodeFolder, KeepRecord, Describe, Warm, Prepare,
-                                       PrepareAhead, ResumeAll, RunCommand, SignalCommand, StopAll, Shutdown>;
+                                       ResumeAll, RunCommand, SignalCommand, StopAll, Shutdown>;
 
 struct RequestMessage {
   std::uint64_t id = 0;

@@ -66,7 +66,6 @@ VmPlan plan_vm(const VmSpec& spec, const VmFolders& folders, HostFacts& facts) {
   const std::string number = std::to_string(spec.index);
   plan.folder = folders.runtime / "vm" / number;
   plan.overlay = folders.overlays / ("overlay-" + number + ".qcow2");
-  plan.virtual_bytes = spec.virtual_bytes;
   plan.files = {.serial_log = plan.folder / "serial.log"};
 
   const ReadySpec ready = ReadySpec::parse(spec.ready);
@@ -88,14 +87,8 @@ VmPlan plan_vm(const VmSpec& spec, const VmFolders& folders, HostFacts& facts) {
 
 void make_files(const VmSpec& spec, const VmPlan& plan) {
   fs::create_directories(plan.folder);
-  create_overlay(plan.overlay, plan.virtual_bytes);
+  create_overlay(plan.overlay, spec.virtual_bytes);
   if (!plan.seed.empty()) write_seed(spec, plan.seed);
-}
-
-void remove_files(const VmPlan& plan) {
-  std::error_code ignored;  // the folders above go in the end, and what stays is reported then
-  fs::remove(plan.overlay, ignored);
-  fs::remove_all(plan.folder, ignored);
 }
 
 }  // namespace vmi::supervisor

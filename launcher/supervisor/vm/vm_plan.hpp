@@ -41,7 +41,4 @@ VmPlan plan_vm(const VmSpec& spec, const VmFolders& folders, HostFacts& facts);
 /// Makes the VM's folder, overlay and seed.
 void make_files(const VmSpec& spec, const VmPlan& plan);
 
-/// Removes all of it, and what QEMU has put there. Throws nothing.
-void remove_files(const VmPlan& plan);
-
 }  // namespace vmi::supervisor

@@ -126,17 +126,10 @@ void VmSet::create(const VmPtr& vm, const Maker& make, std::chrono::milliseconds
       outcome.hypervisor = made.hypervisor;
       at_.loop.post(
           [this, vm, folder = outcome.plan.folder, deadline] { creating_in(vm, folder, deadline); });
-      const auto early = made.find_or_make_files ? made.find_or_make_files(deadline) : nullptr;
-      if (early) {
-        outcome.domain = early->domain;
-        outcome.t_prepare = early->t_prepare;
-        outcome.t_spawn = early->t_spawn;
-      } else if (*cancelled) {
-        throw Error(ExitStatus::interrupted, "it was stopped while it was being made");
-      } else {
-        outcome.domain = made.hypervisor->create_paused(outcome.plan, deadline);
-        outcome.t_spawn = monotonic_ns();
-      }
+      if (made.make_files) made.make_files();
+      if (*cancelled) throw Error(ExitStatus::interrupted, "it was stopped while it was being made");
+      outcome.domain = made.hypervisor->create_paused(outcome.plan, deadline);
+      outcome.t_spawn = monotonic_ns();
       if (vm->spec.net == NetMode::user) {
         const nlohmann::json command = {{"command-line", "info usernet"}};
         const nlohmann::json text = outcome.domain->execute("human-monitor-command", command, deadline);

@@ -15,7 +15,6 @@
 #include "launcher/supervisor/hypervisor/hypervisor.hpp"
 #include "launcher/supervisor/ipc/protocol.hpp"
 #include "launcher/supervisor/vm/children.hpp"
-#include "launcher/supervisor/vm/early_vms.hpp"
 #include "launcher/supervisor/vm/file_watch.hpp"
 #include "launcher/supervisor/vm/ready_watch.hpp"
 #include "launcher/supervisor/worker_pool.hpp"
@@ -48,8 +47,7 @@ class VmSet {
   struct Made {
     VmPlan plan;
     std::shared_ptr<Hypervisor> hypervisor;
-    /// Finds the VM where it has been created ahead, or makes the files for it; none: they are there.
-    std::function<std::shared_ptr<EarlyVm>(Deadline)> find_or_make_files;
+    std::function<void()> make_files;  ///< none: they are there
   };
   using Maker = std::function<Made(const VmSpec&)>;
 
