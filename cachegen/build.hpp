@@ -18,8 +18,6 @@ struct BuildRequest {
   std::string image;  ///< path or URL
   GuestSpec guest;
   ReadySpec ready;
-  Net net = Net::none;
-  fs::path user_data;  ///< for the guest's cloud-init, whose work the cache is to hold too; empty: none
   Bytes quota = 256 * MiB;
   int runs = 1;
   Bytes granularity = kDefaultGranularity;  ///< of the trace, and the cache's cluster size

@@ -28,7 +28,7 @@ CacheKey cache_key(const BuildRequest& request, const ImageInfo& image) {
   CacheKey key{.image = image,
                .parameters = {{"disk_bus", "virtio-blk"},
                               {"machine", to_text(request.guest.machine)},
-                              {"net", to_text(request.net)},
+                              {"net", to_text(request.guest.net)},
                               {"firmware", file_key(request.guest.firmware)},
                               {"kernel", file_key(request.guest.kernel)},
                               {"initrd", file_key(request.guest.initrd)},
@@ -38,8 +38,8 @@ CacheKey cache_key(const BuildRequest& request, const ImageInfo& image) {
                               {"runs", request.runs},
                               {"granularity", request.granularity},
                               {"quota", request.quota}}};
-  if (!request.user_data.empty()) {
-    const std::string text = read_user_data(request.user_data);
+  if (!request.guest.user_data.empty()) {
+    const std::string text = read_user_data(request.guest.user_data);
     key.parameters["user_data"] = hash128_hex(std::as_bytes(std::span(text)));
   }
   return key;

@@ -8,10 +8,8 @@ namespace vmi {
 
 nlohmann::json to_json(const BuildRequest& request) {
   return {{"image", request.image},
-          {"guest", to_json(request.guest)},
+          {"guest", request.guest},
           {"ready", request.ready.to_text()},
-          {"net", to_text(request.net)},
-          {"user_data", request.user_data.string()},
           {"quota", request.quota},
           {"runs", request.runs},
           {"granularity", request.granularity},
@@ -28,10 +26,8 @@ BuildRequest build_request_from_json(const nlohmann::json& json) {
   };
   try {
     return {.image = json.at("image"),
-            .guest = json.contains("guest") ? guest_from_json(json["guest"]) : defaults.guest,
+            .guest = json.value("guest", defaults.guest),
             .ready = ReadySpec::parse(json.value("ready", defaults.ready.to_text())),
-            .net = parse_net(json.value("net", to_text(defaults.net))),
-            .user_data = json.value("user_data", ""),
             .quota = json.value("quota", defaults.quota),
             .runs = json.value("runs", defaults.runs),
             .granularity = json.value("granularity", defaults.granularity),

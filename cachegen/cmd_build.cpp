@@ -2,6 +2,7 @@
 // vmicache build: one image in, one boot cache out.
 #include "cachegen/build.hpp"
 #include "cachegen/command.hpp"
+#include "cachegen/guest/guest_options.hpp"
 #include "cachegen/support/interrupt.hpp"
 #include "cachegen/support/progress_line.hpp"
 
@@ -13,86 +14,40 @@ namespace {
 using nlohmann::json;
 
 const OptionTable& table() {
-  static const OptionTable options =
-      OptionTable("vmicache build", "--image IMG --output CACHE [options]",
-                  "Boots an image, traces what it reads, and writes that as its boot cache.")
-          .add({.name = "image", .metavar = "IMG", .help = "Image: a path or any URL that QEMU opens."})
-          .add({.name = "output",
-                .letter = 'o',
-                .metavar = "CACHE",
-                .help = "The cache; one that exists is replaced."})
-          .add({.name = "quota",
-                .metavar = "BYTES",
-                .default_value = "256M",
-                .help = "Most bytes of the cache file; 0: no limit."})
-          .add({.name = "trace-out",
-                .metavar = "T.h5",
-                .help = "Write the guest's requests to this HDF5 file."})
-          .add({.name = "json", .help = "Print the summary as JSON."})
-          .group("Profile")
-          .add({.name = "runs",
-                .metavar = "K",
-                .default_value = "1",
-                .help = "Boots to merge, one after the other."})
-          .add({.name = "granularity",
-                .metavar = "BYTES",
-                .default_value = "4K",
-                .help = "Widen reads to blocks of this size, the cache's cluster size: a power of two from "
-                        "512 to 2M."})
-          .add({.name = "ready",
-                .metavar = "SPEC",
-                .default_value = "serial:login: ",
-                .help = "What shows that the guest is up: serial:REGEX (POSIX extended), agent, ssh, exit or "
-                        "none."})
-          .add({.name = "timeout",
-                .metavar = "TIME",
-                .default_value = "300s",
-                .help = "Longest time until then, for each boot."})
-          .add({.name = "settle",
-                .metavar = "TIME",
-                .default_value = "5s",
-                .help = "How long the trace goes on after that."})
-          .group("Guest")
-          .add({.name = "memory",
-                .letter = 'm',
-                .metavar = "BYTES",
-                .default_value = "512M",
-                .help = "Memory."})
-          .add({.name = "cpus", .letter = 'c', .metavar = "N", .default_value = "1", .help = "Processors."})
-          .add({.name = "cpu",
-                .metavar = "MODEL",
-                .help = "Processor model, as QEMU's -cpu has it [host with KVM, max with tcg]."})
-          .add({.name = "machine",
-                .metavar = "TYPE",
-                .default_value = "pc",
-                .help = "Machine type.",
-                .choices = {"pc", "q35", "microvm"}})
-          .add({.name = "net",
-                .metavar = "NET",
-                .default_value = "none",
-                .help = "Network card; --ready ssh always has one.",
-                .choices = {"none", "user"}})
-          .add({.name = "user-data",
-                .metavar = "FILE",
-                .help = "User data for the guest's cloud-init, whose reads then belong to the boot."})
-          .add({.name = "firmware", .metavar = "FILE", .help = "Firmware instead of the machine's own."})
-          .add({.name = "kernel", .metavar = "FILE", .help = "Boot this kernel directly."})
-          .add({.name = "initrd", .metavar = "FILE", .help = "The kernel's initial RAM disk."})
-          .add({.name = "append",
-                .metavar = "ARGS",
-                .help = "Further kernel arguments (for a disk boot, where its boot loader takes them from "
-                        "SMBIOS)."})
-          .group("QEMU")
-          .add({.name = "accel",
-                .metavar = "ACCEL",
-                .default_value = "auto",
-                .help = "Accelerator.",
-                .choices = {"auto", "kvm", "tcg"}})
-          .add({.name = "qemu",
-                .metavar = "PATH",
-                .default_value = "qemu-system-x86_64",
-                .help = "QEMU, by name or path."})
-          .environment_prefix("VMICACHE_");
+  static const OptionTable options = [] {
+    OptionTable t("vmicache build", "--image IMG --output CACHE [options]",
+                  "Boots an image, traces what it reads, and writes that as its boot cache.");
+    t.add({.name = "image", .metavar = "IMG", .help = "Image: a path or any URL that QEMU opens."})
+        .add({.name = "output",
+              .letter = 'o',
+              .metavar = "CACHE",
+              .help = "The cache; one that exists is replaced."})
+        .add({.name = "quota",
+              .metavar = "BYTES",
+              .default_value = "256M",
+              .help = "Most bytes of the cache file; 0: no limit."})
+        .add(
+            {.name = "trace-out", .metavar = "T.h5", .help = "Write the guest's requests to this HDF5 file."})
+        .add({.name = "json", .help = "Print the summary as JSON."})
+        .group("Profile")
+        .add({.name = "runs",
+              .metavar = "K",
+              .default_value = "1",
+              .help = "Boots to merge, one after the other."})
+        .add({.name = "granularity",
+              .metavar = "BYTES",
+              .default_value = "4K",
+              .help = "Widen reads to blocks of this size, the cache's cluster size: a power of two from "
+                      "512 to 2M."})
+        .add({.name = "settle",
+              .metavar = "TIME",
+              .default_value = "5s",
+              .help = "How long the trace goes on once the guest is ready."});
+    add_ready_options(t.group("Ready"));
+    add_guest_options(t.group("Guest"));
+    t.environment_prefix("VMICACHE_");
+    return t;
+  }();
   return options;
 }
 
@@ -102,24 +57,14 @@ std::string needed(const Options& options, const std::string& name) {
 }
 
 BuildRequest request_from(const Options& options) {
+  GuestChoice choice = guest_choice(options);
   return {.image = needed(options, "image"),
-          .guest = {.qemu = options.text("qemu"),
-                    .accel = parse_accel(options.text("accel")),
-                    .machine = parse_machine(options.text("machine")),
-                    .memory = options.size("memory"),
-                    .cpus = static_cast<int>(options.number("cpus", 1, 255)),
-                    .cpu_model = options.text("cpu"),
-                    .firmware = options.text("firmware"),
-                    .kernel = options.text("kernel"),
-                    .initrd = options.text("initrd"),
-                    .append = options.text("append")},
-          .ready = ReadySpec::parse(options.text("ready")),
-          .net = parse_net(options.text("net")),
-          .user_data = options.text("user-data"),
+          .guest = std::move(choice.guest),
+          .ready = std::move(choice.ready),
           .quota = options.size("quota"),
           .runs = static_cast<int>(options.number("runs", 1, 1000)),
           .granularity = options.size("granularity"),
-          .timeout = options.duration("timeout"),
+          .timeout = choice.timeout,
           .settle = options.duration("settle"),
           .trace_out = options.text("trace-out")};
 }

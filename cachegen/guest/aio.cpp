@@ -15,26 +15,6 @@ constexpr unsigned kEntries = 128;  // MAX_ENTRIES of QEMU's block/io_uring.c
 
 }  // namespace
 
-std::string to_text(Aio aio) {
-  switch (aio) {
-    case Aio::automatic:
-      return "auto";
-    case Aio::threads:
-      return "threads";
-    case Aio::io_uring:
-      return "io_uring";
-  }
-  return "?";
-}
-
-Aio parse_aio(std::string_view text) {
-  for (const Aio aio : {Aio::automatic, Aio::threads, Aio::io_uring}) {
-    if (to_text(aio) == text) return aio;
-  }
-  throw Error(ExitStatus::usage,
-              "'" + std::string(text) + "' is no kind of file I/O; known are auto, threads, io_uring");
-}
-
 std::string io_uring_problem() {
   io_uring_params parameters{};
   const Fd ring(static_cast<int>(syscall(SYS_io_uring_setup, kEntries, &parameters)));

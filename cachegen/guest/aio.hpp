@@ -8,9 +8,9 @@ namespace vmi {
 /// How QEMU reads and writes files (aio= of its block driver "file").
 enum class Aio { automatic, threads, io_uring };
 
-/// "auto", "threads", "io_uring". Parsing throws Error(usage).
-std::string to_text(Aio aio);
-Aio parse_aio(std::string_view text);
+template <>
+inline constexpr NameTable<Aio, 3> kNames<Aio>{
+    "kind of file I/O", {{{Aio::automatic, "auto"}, {Aio::threads, "threads"}, {Aio::io_uring, "io_uring"}}}};
 
 /// Why this process may not use io_uring as QEMU does; empty: it may. Kernels before 5.12 charge rings to the
 /// user's locked memory, which is too little for many VMs, and count as not offering it.

@@ -2,50 +2,19 @@
 #include "cachegen/guest/guest.hpp"
 
 #include "cachegen/guest/qemu_version.hpp"
+#include "cachegen/guest/seed.hpp"
 #include "cachegen/support/process.hpp"
-
-#include <array>
-#include <utility>
 
 #include <unistd.h>
 
 namespace vmi {
 namespace {
 
-template <typename Value, std::size_t N>
-using Names = std::array<std::pair<Value, std::string_view>, N>;
+constexpr Bytes kLeastMemory = 2 * MiB;
 
-constexpr Names<Accel, 3> kAccels = {{{Accel::automatic, "auto"}, {Accel::kvm, "kvm"}, {Accel::tcg, "tcg"}}};
-constexpr Names<Machine, 3> kMachines = {
-    {{Machine::pc, "pc"}, {Machine::q35, "q35"}, {Machine::microvm, "microvm"}}};
-constexpr Names<Net, 2> kNets = {{{Net::none, "none"}, {Net::user, "user"}}};
-constexpr Names<Driver, 4> kDrivers = {{{Driver::automatic, "auto"},
-                                        {Driver::vmicache, "vmicache"},
-                                        {Driver::qcow2, "qcow2"},
-                                        {Driver::copy_on_read, "copy-on-read"}}};
-
-template <typename Value, std::size_t N>
-std::string name_in(const Names<Value, N>& names, Value value) {
-  for (const auto& [candidate, name] : names) {
-    if (candidate == value) return std::string(name);
-  }
-  return "?";
-}
-
-template <typename Value, std::size_t N>
-Value value_in(const Names<Value, N>& names, std::string_view text, std::string_view what) {
-  std::string known;
-  for (const auto& [value, name] : names) {
-    if (name == text) return value;
-    known += (known.empty() ? "" : ", ") + std::string(name);
-  }
-  throw Error(ExitStatus::usage,
-              "'" + std::string(text) + "' is no " + std::string(what) + "; known are " + known);
-}
-
-void check_readable(const std::string& path, std::string_view what) {
+void check_readable(const std::string& path, std::string_view option) {
   if (path.empty() || access(path.c_str(), R_OK) == 0) return;
-  throw_errno(ExitStatus::usage, "cannot read the " + std::string(what) + " '" + path + "'");
+  throw_errno(ExitStatus::usage, std::string(option) + ": cannot read '" + path + "'");
 }
 
 /// 0: a QEMU without our drivers.
@@ -57,91 +26,41 @@ int version_of_drivers(const std::string& qemu_version) {
 
 }  // namespace
 
-std::string to_text(Accel accel) {
-  return name_in(kAccels, accel);
-}
-std::string to_text(Machine machine) {
-  return name_in(kMachines, machine);
-}
-std::string to_text(Net net) {
-  return name_in(kNets, net);
-}
-std::string to_text(Driver driver) {
-  return name_in(kDrivers, driver);
-}
-Accel parse_accel(std::string_view text) {
-  return value_in(kAccels, text, "accelerator");
-}
-Machine parse_machine(std::string_view text) {
-  return value_in(kMachines, text, "machine");
-}
-Net parse_net(std::string_view text) {
-  return value_in(kNets, text, "network");
-}
-Driver parse_driver(std::string_view text) {
-  return value_in(kDrivers, text, "driver");
-}
-
-nlohmann::json to_json(const GuestSpec& guest) {
-  return {{"qemu", guest.qemu},
-          {"accel", to_text(guest.accel)},
-          {"machine", to_text(guest.machine)},
-          {"memory_bytes", guest.memory},
-          {"cpus", guest.cpus},
-          {"cpu_model", guest.cpu_model},
-          {"firmware", guest.firmware},
-          {"kernel", guest.kernel},
-          {"initrd", guest.initrd},
-          {"append", guest.append}};
-}
-
-GuestSpec guest_from_json(const nlohmann::json& json) {
-  try {
-    return {.qemu = json.at("qemu"),
-            .accel = parse_accel(json.at("accel").get<std::string>()),
-            .machine = parse_machine(json.at("machine").get<std::string>()),
-            .memory = json.at("memory_bytes"),
-            .cpus = json.at("cpus"),
-            .cpu_model = json.at("cpu_model"),
-            .firmware = json.at("firmware"),
-            .kernel = json.at("kernel"),
-            .initrd = json.at("initrd"),
-            .append = json.at("append")};
-  } catch (const nlohmann::json::exception& error) {
-    throw Error(ExitStatus::unusable, std::string("guest description: ") + error.what());
-  } catch (const Error& error) {
-    throw Error(ExitStatus::unusable, std::string("guest description: ") + error.what());
-  }
-}
-
 std::string cpu_model_of(const GuestSpec& guest) {
   if (!guest.cpu_model.empty()) return guest.cpu_model;
   return guest.accel == Accel::kvm ? "host" : "max";
 }
 
 void check_guest(const GuestSpec& guest) {
-  if (guest.memory < 1 * MiB) {
-    throw Error(ExitStatus::usage,
-                "a guest needs at least 1 MiB of memory; " + format_size(guest.memory) + " are given");
+  const auto refuse = [](const std::string& text) { throw Error(ExitStatus::usage, text); };
+  if (guest.memory < kLeastMemory) {
+    refuse("--memory: " + format_size(guest.memory) + " boot nothing; did you mean " +
+           std::to_string(guest.memory) + "M?");
   }
-  if (guest.cpus < 1) throw Error(ExitStatus::usage, "a guest needs at least 1 CPU");
-  if (guest.kernel.empty() && !guest.initrd.empty()) {
-    throw Error(ExitStatus::usage, "an initrd needs a kernel; give --kernel too");
-  }
+  if (guest.cpus < 1) refuse("--cpus: a guest needs at least 1");
+  if (guest.kernel.empty() && !guest.initrd.empty()) refuse("--initrd needs --kernel");
   if (guest.machine == Machine::microvm && guest.kernel.empty() && guest.firmware.empty()) {
-    throw Error(
-        ExitStatus::usage,
-        "machine microvm's own firmware boots no disks; give --kernel, or --firmware with a SeaBIOS for it "
+    refuse(
+        "--machine microvm: its own firmware boots no disks; give --kernel, or --firmware with a SeaBIOS for "
+        "it "
         "(Debian: /usr/share/seabios/bios-microvm.bin)");
   }
   if (guest.machine == Machine::microvm && guest.kernel.empty() && !guest.append.empty()) {
-    throw Error(ExitStatus::usage,
-                "machine microvm has no SMBIOS to hand kernel arguments to a boot loader; give --kernel too, "
-                "or use machine pc or q35");
+    refuse(
+        "--append: machine microvm has no SMBIOS to hand kernel arguments to a boot loader; give --kernel "
+        "too, "
+        "or use --machine pc or q35");
   }
-  check_readable(guest.firmware, "firmware");
-  check_readable(guest.kernel, "kernel");
-  check_readable(guest.initrd, "initrd");
+  check_readable(guest.firmware, "--firmware");
+  check_readable(guest.kernel, "--kernel");
+  check_readable(guest.initrd, "--initrd");
+  if (guest.user_data.empty()) return;
+  if (guest.machine == Machine::microvm) {
+    refuse(
+        "--user-data: machine microvm would number its disks the other way round with a second one; use "
+        "--machine pc or q35");
+  }
+  read_user_data(guest.user_data);  // for its errors
 }
 
 QemuFacts probe_qemu(const std::string& qemu, Deadline deadline) {

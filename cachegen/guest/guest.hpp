@@ -3,6 +3,7 @@
 
 #include "cachegen/support/deadline.hpp"
 #include "cachegen/support/file.hpp"
+#include "cachegen/support/names.hpp"
 
 #include <string>
 #include <string_view>
@@ -14,19 +15,25 @@ namespace vmi {
 
 enum class Accel { automatic, kvm, tcg };
 enum class Machine { pc, q35, microvm };
+/// user: a network of the guest's own, with its ssh port forwarded to the node's loopback.
 enum class Net { none, user };
 /// What serves reads from a cache; see block_chain.hpp.
 enum class Driver { automatic, vmicache, qcow2, copy_on_read };
 
-/// The names that options and records use: "auto", "kvm", "q35", "copy-on-read". Parsing throws Error(usage).
-std::string to_text(Accel accel);
-std::string to_text(Machine machine);
-std::string to_text(Net net);
-std::string to_text(Driver driver);
-Accel parse_accel(std::string_view text);
-Machine parse_machine(std::string_view text);
-Net parse_net(std::string_view text);
-Driver parse_driver(std::string_view text);
+template <>
+inline constexpr NameTable<Accel, 3> kNames<Accel>{
+    "accelerator", {{{Accel::automatic, "auto"}, {Accel::kvm, "kvm"}, {Accel::tcg, "tcg"}}}};
+template <>
+inline constexpr NameTable<Machine, 3> kNames<Machine>{
+    "machine", {{{Machine::pc, "pc"}, {Machine::q35, "q35"}, {Machine::microvm, "microvm"}}}};
+template <>
+inline constexpr NameTable<Net, 2> kNames<Net>{"network", {{{Net::none, "none"}, {Net::user, "user"}}}};
+template <>
+inline constexpr NameTable<Driver, 4> kNames<Driver>{"driver",
+                                                     {{{Driver::automatic, "auto"},
+                                                       {Driver::vmicache, "vmicache"},
+                                                       {Driver::qcow2, "qcow2"},
+                                                       {Driver::copy_on_read, "copy-on-read"}}}};
 
 /// The virtual hardware of a guest, the same at profile and launch, as far as its user chooses it.
 struct GuestSpec {
@@ -39,15 +46,15 @@ struct GuestSpec {
   std::string firmware;   ///< file that replaces the machine's own firmware (-bios); empty: not given
   std::string kernel;     ///< direct kernel boot; empty: boot from the disk
   std::string initrd;
-  std::string append;
+  std::string append;  ///< kernel arguments
+  Net net = Net::none;
+  std::string user_data;  ///< file for the guest's cloud-init, on a second disk (seed.hpp); empty: none
 };
+NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(GuestSpec, qemu, accel, machine, memory, cpus, cpu_model, firmware, kernel,
+                                   initrd, append, net, user_data)
 
-nlohmann::json to_json(const GuestSpec& guest);
-/// Throws Error(unusable) when a member is missing or of the wrong type.
-GuestSpec guest_from_json(const nlohmann::json& json);
-
-/// Throws Error(usage) for what no QEMU could start: no memory, initrd without kernel, files that cannot be
-/// read.
+/// The one check of a description, wherever it comes from. Throws Error(usage) that names the option for what
+/// no QEMU could start: no memory, initrd without kernel, files that cannot be read.
 void check_guest(const GuestSpec& guest);
 
 /// The guest's CPU model, chosen or the default of its accelerator, which is resolved: the node's own CPU

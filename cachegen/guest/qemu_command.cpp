@@ -82,8 +82,8 @@ void add_identity(Builder& command, const GuestSpec& guest, const CommandExtras&
   if (!arguments.empty()) command.add("-append", arguments);
 }
 
-void add_devices(Builder& command, const std::vector<nlohmann::json>& chain, const VmFiles& files,
-                 const CommandExtras& extras) {
+void add_devices(Builder& command, const GuestSpec& guest, const std::vector<nlohmann::json>& chain,
+                 const VmFiles& files, const CommandExtras& extras) {
   for (const nlohmann::json& node : chain) command.add("-blockdev", node.dump());
   command.virtio("virtio-blk", "drive=" + chain.back().at("node-name").get<std::string>() + ",id=disk");
   command.add("-object", "rng-builtin,id=entropy");
@@ -95,7 +95,7 @@ void add_devices(Builder& command, const std::vector<nlohmann::json>& chain, con
     command.add("-chardev", "socket,id=agent,server=on,wait=off,path=" + option_value(files.agent_socket));
     command.add("-device", "virtserialport,bus=agent-bus.0,chardev=agent,name=org.qemu.guest_agent.0");
   }
-  if (extras.net == Net::user) {
+  if (guest.net == Net::user) {
     command.add("-netdev",
                 std::string("user,id=net") + (extras.forward_ssh ? ",hostfwd=tcp:127.0.0.1:0-:22" : ""));
     command.virtio("virtio-net", "netdev=net" + (extras.mac.empty() ? "" : ",mac=" + extras.mac));
@@ -122,7 +122,7 @@ Argv qemu_command(const GuestSpec& guest, const std::string& name, const std::ve
   Builder command(argv, guest.machine);
   add_machine(command, guest);
   add_identity(command, guest, extras);
-  add_devices(command, chain, files, extras);
+  add_devices(command, guest, chain, files, extras);
   if (extras.no_reboot) command.add("-no-reboot");
   for (const std::string& event : extras.trace_events) command.add("-trace", "enable=" + event);
   if (!extras.trace_log.empty()) {

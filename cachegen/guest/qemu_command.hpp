@@ -19,7 +19,6 @@ struct VmFiles {
 
 /// What differs between the VMs of one fleet, and between profile and launch.
 struct CommandExtras {
-  Net net = Net::none;
   bool forward_ssh =
       false;  ///< user net: 127.0.0.1:PORT to the guest's port 22, PORT chosen by QEMU (forwarded_port())
   std::string mac;                       ///< empty: QEMU's default

@@ -17,11 +17,6 @@ constexpr std::size_t kLongestLine = 4 * KiB;
 /// How much of a log's end last_lines() looks at.
 constexpr Bytes kTail = 16 * KiB;
 
-constexpr std::array<std::pair<ReadySpec::Kind, std::string_view>, 4> kPlainKinds = {
-    {{ReadySpec::Kind::agent, "agent"},
-     {ReadySpec::Kind::ssh, "ssh"},
-     {ReadySpec::Kind::exit, "exit"},
-     {ReadySpec::Kind::none, "none"}}};
 constexpr std::string_view kSerial = "serial:";
 
 /// The index behind the escape sequence that begins at `at` (ECMA-48: CSI, OSC and two-character ones).
@@ -42,8 +37,8 @@ std::size_t end_of_escape(std::string_view text, std::size_t at) {
 }  // namespace
 
 ReadySpec ReadySpec::parse(std::string_view text) {
-  for (const auto& [kind, name] : kPlainKinds) {
-    if (text == name) return {.kind = kind, .pattern = ""};
+  for (const auto& [kind, name] : kNames<Kind>.names) {
+    if (text == name && kind != Kind::serial) return {.kind = kind, .pattern = ""};
   }
   if (!text.starts_with(kSerial)) {
     throw Error(
@@ -59,10 +54,15 @@ ReadySpec ReadySpec::parse(std::string_view text) {
 }
 
 std::string ReadySpec::to_text() const {
-  for (const auto& [candidate, name] : kPlainKinds) {
-    if (candidate == kind) return std::string(name);
-  }
-  return std::string(kSerial) + pattern;
+  return kind == Kind::serial ? std::string(kSerial) + pattern : vmi::to_text(kind);
+}
+
+void to_json(nlohmann::json& json, const ReadySpec& spec) {
+  json = spec.to_text();
+}
+
+void from_json(const nlohmann::json& json, ReadySpec& spec) {
+  spec = ReadySpec::parse(json.get<std::string>());
 }
 
 void LineRegex::Free::operator()(regex_t* regex) const {

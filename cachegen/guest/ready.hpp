@@ -3,6 +3,7 @@
 
 #include "cachegen/support/deadline.hpp"
 #include "cachegen/support/file.hpp"
+#include "cachegen/support/names.hpp"
 
 #include <memory>
 #include <string>
@@ -13,9 +14,9 @@
 namespace vmi {
 
 /// What counts as "the guest is ready":
-///   serial:REGEX  a line of the serial console, or its unfinished last one, matches (POSIX extended,
-///   regex(7)) agent         the QEMU guest agent answers a ping ssh           the guest's port 22 sends its
-///   "SSH-" banner exit          the guest shuts itself down none          at once, when the guest is running
+/// serial:REGEX: a line of the serial console, or its unfinished last one, matches (POSIX extended,
+/// regex(7)); agent: the QEMU guest agent answers a ping; ssh: the guest's port 22 sends its "SSH-" banner;
+/// exit: the guest shuts itself down; none: at once, when the guest is running.
 struct ReadySpec {
   enum class Kind { serial, agent, ssh, exit, none } kind = Kind::serial;
   std::string pattern = "login: ";  ///< of `serial`
@@ -28,6 +29,18 @@ struct ReadySpec {
   bool needs_agent_channel() const { return kind == Kind::agent; }
   bool needs_ssh_forward() const { return kind == Kind::ssh; }
 };
+
+template <>
+inline constexpr NameTable<ReadySpec::Kind, 5> kNames<ReadySpec::Kind>{"readiness",
+                                                                       {{{ReadySpec::Kind::serial, "serial"},
+                                                                         {ReadySpec::Kind::agent, "agent"},
+                                                                         {ReadySpec::Kind::ssh, "ssh"},
+                                                                         {ReadySpec::Kind::exit, "exit"},
+                                                                         {ReadySpec::Kind::none, "none"}}}};
+
+/// As text.
+void to_json(nlohmann::json& json, const ReadySpec& spec);
+void from_json(const nlohmann::json& json, ReadySpec& spec);
 
 /// A compiled POSIX extended regular expression. glibc matches it without recursion on the text, so no
 /// console output can overflow the stack, as std::regex can.

@@ -53,6 +53,7 @@ class Boot {
  public:
   Boot(const BootSpec& spec, const BootProgress& progress)
       : spec_(spec),
+        guest_(spec.guest),
         progress_(progress),
         folder_(temp_root(), kProfileFolderPrefix),
         stamp_(stamp_folder(folder_.path())),
@@ -60,7 +61,8 @@ class Boot {
         serial_(files_.vm.serial_log, spec.ready.kind == ReadySpec::Kind::serial ? spec.ready.pattern : ""),
         trace_(trace_marker(spec.image.virtual_bytes)),
         deadline_(Deadline::after(spec.timeout)) {
-    if (!spec.user_data.empty()) files_.seed = files_.folder / "seed.img";
+    if (spec.ready.needs_ssh_forward()) guest_.net = Net::user;
+    if (!spec.guest.user_data.empty()) files_.seed = files_.folder / "seed.img";
     if (spec.ready.needs_agent_channel()) files_.vm.agent_socket = files_.folder / "agent";
   }
 
@@ -89,8 +91,9 @@ class Boot {
 
  private:
   Seed seed() const {
-    return {
-        .instance_id = kProfileName, .hostname = kProfileName, .user_data = read_user_data(spec_.user_data)};
+    return {.instance_id = kProfileName,
+            .hostname = kProfileName,
+            .user_data = read_user_data(spec_.guest.user_data)};
   }
 
   void spawn_qemu() {
@@ -102,17 +105,15 @@ class Boot {
                                        .driver = spec_.driver_traces ? Driver::vmicache : Driver::qcow2,
                                        .lock_cache = can_lock(spec_.cache),
                                        .lock_base = can_lock(spec_.image.url)});
-    CommandExtras extras{.net = spec_.net,
-                         .seed = files_.seed,
+    CommandExtras extras{.seed = files_.seed,
                          .trace_events = boot_trace_events(!spec_.driver_traces),
                          .trace_log = files_.trace};
-    if (spec_.ready.needs_ssh_forward()) extras.net = Net::user;
     extras.forward_ssh = spec_.ready.needs_ssh_forward();
     extras.no_reboot = spec_.ready.kind == ReadySpec::Kind::exit;
     const Fd err = open_file(files_.stderr_log, O_WRONLY | O_CREAT | O_APPEND);
     // A session of its own: Ctrl-C is ours to handle.
     auto [child, monitor] =
-        spawn_paused(qemu_command(spec_.guest, kProfileName, chain, files_.vm, extras),
+        spawn_paused(qemu_command(guest_, kProfileName, chain, files_.vm, extras),
                      {.stderr_fd = err.get(), .new_session = true, .death_signal = SIGKILL});
     qemu_ = std::move(child);
     monitor_ = std::move(monitor);
@@ -408,6 +409,7 @@ class Boot {
   }
 
   const BootSpec& spec_;
+  GuestSpec guest_;
   const BootProgress& progress_;
   TempFolder folder_;
   Fd stamp_;

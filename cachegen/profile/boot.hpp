@@ -18,15 +18,13 @@ namespace vmi {
 inline constexpr std::string_view kProfileFolderPrefix = "vmicache-profile-";
 
 struct BootSpec {
-  GuestSpec guest;  ///< accel resolved
+  GuestSpec guest;  ///< accel resolved; the network that `ready` needs is added
   ImageInfo image;
   fs::path cache;  ///< boot through this cache, read-only: what reaches the base is then what the cache
                    ///< misses; empty: none
   bool driver_traces =
       false;  ///< QEMU has the block driver vmicache: it tells what was read below the overlay
   ReadySpec ready;
-  Net net = Net::none;                         ///< what `ready` needs is added
-  fs::path user_data;                          ///< for the guest's cloud-init; empty: none
   std::chrono::milliseconds timeout{300'000};  ///< from QEMU's start to readiness
   std::chrono::milliseconds settle{0};         ///< how long the trace goes on after readiness
 };

@@ -22,8 +22,6 @@ BootProfile profile_boot(const ProfileOptions& options, const ProfileProgress& p
                 .image = options.image,
                 .driver_traces = resolve_driver(options.driver, profile.qemu, false) == Driver::vmicache,
                 .ready = options.ready,
-                .net = options.net,
-                .user_data = options.user_data,
                 .timeout = options.timeout,
                 .settle = options.settle};
 

@@ -18,8 +18,6 @@ struct ProfileOptions {
   ImageInfo image;
   GuestSpec guest;  ///< accel may be automatic
   ReadySpec ready;
-  Net net = Net::none;
-  fs::path user_data;                          ///< see BootSpec
   std::chrono::milliseconds timeout{300'000};  ///< per boot
   std::chrono::milliseconds settle = kDefaultSettle;
   int runs = 1;

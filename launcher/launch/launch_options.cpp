@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "launcher/launch/launch_options.hpp"
 
-#include "cachegen/guest/seed.hpp"
+#include "cachegen/guest/guest_options.hpp"
 #include "cachegen/support/error.hpp"
 #include "cachegen/support/file.hpp"
 
@@ -68,16 +68,6 @@ ImageRequest parse_image(const std::string& text) {
   return {text.substr(0, colon), count};
 }
 
-template <typename Enum>
-Enum pick(const Options& options, const std::string& name,
-          std::initializer_list<std::pair<const char*, Enum>> meanings) {
-  const std::string value = options.text(name);
-  for (const auto& [word, meaning] : meanings) {
-    if (value == word) return meaning;
-  }
-  throw usage("--" + name + ": '" + value + "' is not known");  // the table's choices come first
-}
-
 void read_images(const Options& options, LaunchOptions& launch) {
   for (const std::string& text : options.all("image")) launch.images.push_back(parse_image(text));
   if (launch.images.empty()) throw usage("no image given; name one with --image IMG");
@@ -140,9 +130,7 @@ void read_cache(const Options& options, LaunchOptions& launch) {
       throw usage("--cache PATH is one image's cache; with several images use --cache auto");
   }
   read_placement(options, launch);
-  launch.verify = pick<VerifyChoice>(
-      options, "verify-cache",
-      {{"sample", VerifyChoice::sample}, {"full", VerifyChoice::full}, {"none", VerifyChoice::none}});
+  launch.verify = parse_name<VerifyChoice>(options.text("verify-cache"));
   if (launch.cache == CacheMode::cold && launch.placement == Placement::shared)
     throw usage("--cache cold fills a cache on each node; --cache-placement shared is for one that is made");
   launch.quota = options.size("quota");
@@ -154,36 +142,22 @@ void read_cache(const Options& options, LaunchOptions& launch) {
   launch.node_dir = fs::absolute(options.given("node-dir").value_or(default_node_dir().string()));
   if (options.has("node-budget")) launch.node_budget = options.size("node-budget");
   launch.granularity = options.size("granularity");
-  launch.driver = parse_driver(options.text("driver"));
-  launch.aio = parse_aio(options.text("aio"));
+  launch.driver = parse_name<Driver>(options.text("driver"));
+  launch.aio = parse_name<Aio>(options.text("aio"));
   if (launch.driver == Driver::qcow2 && launch.cache == CacheMode::cold)
     throw usage(
         "--driver qcow2 reads caches and cannot fill one; for --cache cold use vmicache or copy-on-read");
 }
 
 void read_guest(const Options& options, LaunchOptions& launch) {
-  GuestSpec& guest = launch.guest;
-  guest.qemu = options.text("qemu");
-  guest.accel = parse_accel(options.text("accel"));
-  guest.machine = parse_machine(options.text("machine"));
-  guest.memory = options.size("memory");
-  if (guest.memory < 2 * MiB)
-    throw usage("--memory " + options.text("memory") + ": less than 2M boots nothing");
-  guest.cpus = static_cast<int>(options.number("cpus", 1, 255));
-  guest.cpu_model = options.text("cpu");
-  guest.firmware = options.text("firmware");
-  guest.kernel = options.text("kernel");
-  guest.initrd = options.text("initrd");
-  guest.append = options.text("append");
-  if (guest.kernel.empty() && !guest.initrd.empty()) throw usage("--initrd needs --kernel");
-  for (std::string* file : {&guest.firmware, &guest.kernel, &guest.initrd}) {
-    if (!file->empty()) *file = fs::absolute(*file);
-  }
-  launch.backend = parse_backend(options.text("backend"));
+  GuestChoice choice = guest_choice(options);
+  launch.guest = std::move(choice.guest);
+  launch.ready = std::move(choice.ready);
+  launch.timeout = choice.timeout;
+  launch.backend = parse_name<Backend>(options.text("backend"));
 }
 
 void read_guest_identity(const Options& options, LaunchOptions& launch) {
-  launch.net = options.text("net") == "user" ? NetMode::user : NetMode::none;
   if (const std::optional<std::string> key = options.given("ssh-key")) {
     try {
       launch.ssh_key = read_text(*key);
@@ -195,10 +169,6 @@ void read_guest_identity(const Options& options, LaunchOptions& launch) {
       throw usage("--ssh-key: '" + *key + "' is not an OpenSSH public key; give the file that ends in .pub");
     }
   }
-  if (const std::optional<std::string> file = options.given("user-data")) {
-    read_user_data(*file);  // here already, for its errors
-    launch.user_data = fs::absolute(*file);
-  }
   launch.hostname_prefix = options.text("hostname-prefix");
   static const std::regex label("[A-Za-z0-9]([A-Za-z0-9-]{0,50})?");
   if (!std::regex_match(launch.hostname_prefix, label)) {
@@ -208,15 +178,6 @@ void read_guest_identity(const Options& options, LaunchOptions& launch) {
 }
 
 void read_end(const Options& options, LaunchOptions& launch) {
-  try {
-    launch.ready = ReadySpec::parse(options.text("ready"));
-  } catch (const Error& error) {
-    throw error.in("--ready");
-  }
-  // ssh readiness needs a way in.
-  if (launch.ready.kind == ReadySpec::Kind::ssh) launch.net = NetMode::user;
-  launch.timeout = options.duration("timeout");
-  if (launch.timeout.count() == 0) throw usage("--timeout: 0 leaves no time to boot");
   launch.output = fs::absolute(options.given("output").value_or(default_output().string()));
   for (const std::string& note : options.all("note")) {
     const std::size_t equals = note.find('=');
@@ -231,9 +192,7 @@ void read_end(const Options& options, LaunchOptions& launch) {
   if (launch.command && launch.ready.kind == ReadySpec::Kind::exit) {
     throw usage("--ready exit means that the VMs have ended; a command would find none");
   }
-  launch.overcommit =
-      pick<Overcommit>(options, "overcommit",
-                       {{"none", Overcommit::none}, {"cpus", Overcommit::cpus}, {"all", Overcommit::all}});
+  launch.overcommit = parse_name<Overcommit>(options.text("overcommit"));
   launch.dry_run = options.flag("dry-run");
   launch.warm = options.flag("warm");
   launch.keep_going = options.flag("keep-going");
@@ -257,44 +216,16 @@ const OptionTable& launch_option_table() {
               .letter = 'n',
               .metavar = "N",
               .help = "VMs in all, spread evenly over the nodes."})
-        .add({.name = "vms-per-node", .metavar = "N", .help = "VMs on each node, instead of --vms."})
-        .add({.name = "memory",
-              .letter = 'm',
-              .metavar = "SIZE",
-              .default_value = "512M",
-              .help = "Memory of each VM."})
-        .add({.name = "cpus",
-              .letter = 'c',
-              .metavar = "N",
-              .default_value = "1",
-              .help = "Virtual CPUs of each VM."})
-        .add({.name = "cpu",
-              .metavar = "MODEL",
-              .help = "Processor model, as QEMU's -cpu has it [host with KVM, max with tcg]."})
-        .add({.name = "machine",
-              .metavar = "TYPE",
-              .default_value = "pc",
-              .help = "QEMU machine type.",
-              .choices = {"pc", "q35", "microvm"}})
-        .add({.name = "accel",
-              .metavar = "ACCEL",
-              .default_value = "auto",
-              .help = "Accelerator; auto takes KVM where it works.",
-              .choices = {"auto", "kvm", "tcg"}})
-        .add({.name = "qemu",
-              .metavar = "PATH",
-              .default_value = "qemu-system-x86_64",
-              .help = "QEMU to run."})
-        .add({.name = "kernel",
-              .metavar = "FILE",
-              .help = "Boot this kernel instead of the disk's boot loader."})
-        .add({.name = "initrd", .metavar = "FILE", .help = "Initial RAM disk for --kernel."})
-        .add(
-            {.name = "append",
-             .metavar = "ARGS",
-             .help =
-                 "Further kernel arguments (for a disk boot, where its boot loader takes them from SMBIOS)."})
-        .add({.name = "firmware", .metavar = "FILE", .help = "Firmware instead of QEMU's own."});
+        .add({.name = "vms-per-node", .metavar = "N", .help = "VMs on each node, instead of --vms."});
+    add_guest_options(t.group("Guests"));
+    add_ready_options(t);
+    t.add({.name = "ssh-key",
+           .metavar = "FILE",
+           .help = "Public key that the guests' root accepts (systemd credential)."})
+        .add({.name = "hostname-prefix",
+              .metavar = "NAME",
+              .default_value = "vm",
+              .help = "VM i is called NAMEi."});
     t.group("Boot cache")
         .add({.name = "cache",
               .metavar = "auto|none|cold|full|PATH",
@@ -309,7 +240,7 @@ const OptionTable& launch_option_table() {
               .metavar = "HOW",
               .default_value = "sample",
               .help = "Compare the cache with its base before use.",
-              .choices = {"sample", "full", "none"}})
+              .choices = names_of<VerifyChoice>()})
         .add({.name = "quota",
               .metavar = "SIZE",
               .default_value = "256M",
@@ -337,36 +268,12 @@ const OptionTable& launch_option_table() {
               .metavar = "DRIVER",
               .default_value = "auto",
               .help = "How QEMU uses the cache.",
-              .choices = {"auto", "vmicache", "qcow2", "copy-on-read"}})
+              .choices = names_of<Driver>()})
         .add({.name = "aio",
               .metavar = "KIND",
               .default_value = "auto",
               .help = "How QEMU reads and writes the node's files.",
-              .choices = {"auto", "threads", "io_uring"}});
-    t.group("Guests")
-        .add({.name = "ready",
-              .metavar = "SPEC",
-              .default_value = "serial:login: ",
-              .help = "When a VM is ready: serial:REGEX, agent, ssh, exit or none."})
-        .add({.name = "timeout",
-              .metavar = "TIME",
-              .default_value = "300s",
-              .help = "Most time from start to ready."})
-        .add({.name = "net",
-              .metavar = "MODE",
-              .default_value = "none",
-              .help = "user: a private network with an ssh port forwarded to the node's loopback.",
-              .choices = {"none", "user"}})
-        .add({.name = "user-data",
-              .metavar = "FILE",
-              .help = "User data for the guests' cloud-init (a NoCloud disk, labelled CIDATA)."})
-        .add({.name = "ssh-key",
-              .metavar = "FILE",
-              .help = "Public key that the guests' root accepts (systemd credential)."})
-        .add({.name = "hostname-prefix",
-              .metavar = "NAME",
-              .default_value = "vm",
-              .help = "VM i is called NAMEi."});
+              .choices = names_of<Aio>()});
     t.group("Run")
         .add({.name = "output",
               .letter = 'o',
@@ -383,13 +290,13 @@ const OptionTable& launch_option_table() {
               .help =
                   "What VMs may want more of than a node's allocation has: none, CPUs, or all (memory and "
                   "--node-dir too).",
-              .choices = {"none", "cpus", "all"}})
+              .choices = names_of<Overcommit>()})
         .add({.name = "keep-going", .help = "Go on with the other VMs when some fail."})
         .add({.name = "backend",
               .metavar = "BACKEND",
               .default_value = "auto",
               .help = "What starts QEMU.",
-              .choices = {"auto", "libvirt", "qemu"}})
+              .choices = names_of<Backend>()})
         .add({.name = "dry-run", .help = "Print the plan and one domain's XML; start nothing."})
         .add({.name = "warm",
               .help = "Copy the images' caches from the store to this node's pool, for later launches; start "
@@ -415,34 +322,12 @@ BuildRequest build_request(const LaunchOptions& options, const std::string& imag
   request.image = image;
   request.guest = options.guest;
   request.ready = options.ready;
-  request.net = options.net == NetMode::user ? Net::user : Net::none;
-  request.user_data = options.user_data;
   request.quota = options.quota;
   request.runs = options.profile_runs;
   request.granularity = options.granularity;
   request.timeout = options.timeout;
   request.store = options.cache_dir;
   return request;
-}
-
-const char* to_text(CacheMode mode) {
-  switch (mode) {
-    case CacheMode::automatic:
-      return "auto";
-    case CacheMode::none:
-      return "none";
-    case CacheMode::cold:
-      return "cold";
-    case CacheMode::full:
-      return "full";
-    case CacheMode::path:
-      return "path";
-  }
-  return "?";
-}
-
-const char* to_text(Placement placement) {
-  return placement == Placement::node ? "node" : "shared";
 }
 
 fs::path logs_folder(const fs::path& output) {

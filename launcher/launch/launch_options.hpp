@@ -25,6 +25,24 @@ enum class VerifyChoice { sample, full, none };
 /// What the VMs of a node may want more of than the node's allocation has.
 enum class Overcommit { none, cpus, all };
 
+template <>
+inline constexpr NameTable<CacheMode, 5> kNames<CacheMode>{"cache mode",
+                                                           {{{CacheMode::automatic, "auto"},
+                                                             {CacheMode::none, "none"},
+                                                             {CacheMode::cold, "cold"},
+                                                             {CacheMode::full, "full"},
+                                                             {CacheMode::path, "path"}}}};
+template <>
+inline constexpr NameTable<Placement, 2> kNames<Placement>{
+    "placement", {{{Placement::node, "node"}, {Placement::shared, "shared"}}}};
+template <>
+inline constexpr NameTable<VerifyChoice, 3> kNames<VerifyChoice>{
+    "check",
+    {{{VerifyChoice::sample, "sample"}, {VerifyChoice::full, "full"}, {VerifyChoice::none, "none"}}}};
+template <>
+inline constexpr NameTable<Overcommit, 3> kNames<Overcommit>{
+    "overcommitment", {{{Overcommit::none, "none"}, {Overcommit::cpus, "cpus"}, {Overcommit::all, "all"}}}};
+
 /// What the user asked for, checked for everything that can be checked without looking at a file or a node.
 struct LaunchOptions {
   std::vector<ImageRequest> images;
@@ -49,10 +67,8 @@ struct LaunchOptions {
 
   ReadySpec ready;
   std::chrono::milliseconds timeout{};
-  NetMode net = NetMode::none;
   std::string ssh_key;  ///< contents of the public key file
   std::string hostname_prefix;
-  fs::path user_data;  ///< cloud-init's; empty: none
 
   fs::path output;
   std::map<std::string, std::string> notes;
@@ -72,9 +88,6 @@ LaunchOptions launch_options(const Options& options);
 
 /// What the store's cache of `image` is made of, or was.
 BuildRequest build_request(const LaunchOptions& options, const std::string& image);
-
-const char* to_text(CacheMode mode);
-const char* to_text(Placement placement);
 
 /// Where the serial logs of failed VMs go: "run.h5.logs" beside "run.h5".
 fs::path logs_folder(const fs::path& output);

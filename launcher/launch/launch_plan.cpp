@@ -81,7 +81,7 @@ void Launch::plan() {
     clock_ = LaunchClock::of(plan.at("zero_ns"));
     images_ = plan.at("images").get<std::vector<ImagePlan>>();
   }
-  look_around(parse_accel(plan.at("accel").get<std::string>()), environment);
+  look_around(parse_name<Accel>(plan.at("accel").get<std::string>()), environment);
 
   placed_ = place_vms(options_, rank_.layout().node_of_rank);
   rank_.vms().placed = static_cast<int>(std::ranges::count(placed_, rank_.rank(), &PlacedVm::rank));

@@ -19,15 +19,13 @@ VmSpec vm_spec(const LaunchOptions& options, const ImagePlan& image, const Place
   }
   spec.cache_writable = image.filler == vm.index;
   spec.quota = options.quota;
-  spec.driver = to_text(driver);
-  spec.aio = to_text(options.aio);
-  spec.guest = to_json(guest);
-  spec.ready = options.ready.to_text();
-  spec.net = options.net;
+  spec.driver = driver;
+  spec.aio = options.aio;
+  spec.guest = guest;
+  spec.ready = options.ready;
   spec.hostname = vm.name;
   spec.ssh_key = options.ssh_key;
-  spec.user_data = options.user_data.string();
-  spec.cpus = cpus;
+  spec.cpus = parse_cpu_list(cpus);
   return spec;
 }
 

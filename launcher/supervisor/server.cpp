@@ -146,10 +146,10 @@ void Server::on(std::uint64_t id, const ProbeEnvironment& request) {
 
 Environment Server::probe(const ProbeEnvironment& request) {
   const QemuFacts qemu = facts_.qemu(request.qemu);
-  const Accel accel = facts_.accel(parse_accel(request.accel));
+  const Accel accel = facts_.accel(parse_name<Accel>(request.accel));
   check_cpu({.qemu = qemu.path,
              .accel = accel,
-             .machine = parse_machine(request.machine),
+             .machine = parse_name<Machine>(request.machine),
              .cpu_model = request.cpu_model},
             Deadline::after(kCpuCheck));
   Environment result{.qemu = qemu.path,
@@ -207,16 +207,15 @@ void Server::on(std::uint64_t id, const Warm& request) {
     // libvirt's driver first: QEMU may be under the eyes of another request.
     const std::shared_ptr<Hypervisor> hypervisor = hypervisors_.get(request.backend);
     hypervisor->warm({.qemu = facts_.qemu(request.qemu).path,
-                      .accel = parse_accel(request.accel),
-                      .machine = parse_machine(request.machine)});
+                      .accel = parse_name<Accel>(request.accel),
+                      .machine = parse_name<Machine>(request.machine)});
     return nlohmann::json();
   });
 }
 
 void Server::on(std::uint64_t id, const Prepare& request) {
   const VmFolders where = folders(request.node_dir);
-  for (const VmSpec& spec : request.vms)
-    runtime_.note_emulator(facts_.qemu(guest_from_json(spec.guest).qemu).path);
+  for (const VmSpec& spec : request.vms) runtime_.note_emulator(facts_.qemu(spec.guest.qemu).path);
   const auto make = [this, where, backend = request.backend](const VmSpec& spec) {
     VmPlan plan = plan_vm(spec, where, facts_);
     return VmSet::Made{plan, hypervisors_.get(backend), [spec, plan] { make_files(spec, plan); }};

@@ -86,8 +86,8 @@ TEST_CASE("io_uring is chosen where both QEMU and the kernel are known to have i
   CHECK(resolve_aio(Aio::threads, ours, "") == Aio::threads);
   CHECK_THROWS_WITH(resolve_aio(Aio::io_uring, ours, "the kernel refuses it"),
                     Catch::Contains("the kernel refuses it") && Catch::Contains("--aio threads"));
-  CHECK(parse_aio("io_uring") == Aio::io_uring);
-  CHECK_THROWS_WITH(parse_aio("native"), Catch::Contains("'native'") && Catch::Contains("threads"));
+  CHECK(parse_name<Aio>("io_uring") == Aio::io_uring);
+  CHECK_THROWS_WITH(parse_name<Aio>("native"), Catch::Contains("'native'") && Catch::Contains("threads"));
 }
 
 TEST_CASE("a cache may lie on a server") {

@@ -111,7 +111,7 @@ TEST_CASE("microvm refuses the identity that it cannot deliver") {
 TEST_CASE("the guest agent's channel and the ssh forward are there when asked for") {
   VmFiles files = kFiles;
   files.agent_socket = "/run/vm,1/agent";
-  const Argv argv = command({}, files, {.net = Net::user, .forward_ssh = true, .mac = "52:54:00:00:00:01"});
+  const Argv argv = command({.net = Net::user}, files, {.forward_ssh = true, .mac = "52:54:00:00:00:01"});
   CHECK(has(values(argv, "-chardev"), "socket,id=agent,server=on,wait=off,path=/run/vm,,1/agent"));
   CHECK(has(values(argv, "-device"),
             "virtserialport,bus=agent-bus.0,chardev=agent,name=org.qemu.guest_agent.0"));

@@ -8,9 +8,8 @@ using namespace std::chrono_literals;
 
 TEST_CASE("a build request goes through JSON unharmed") {
   const BuildRequest request{.image = "nbd+unix:///x?socket=/s",
-                             .guest = {.accel = Accel::tcg, .memory = 1 * GiB},
+                             .guest = {.accel = Accel::tcg, .memory = 1 * GiB, .net = Net::user},
                              .ready = ReadySpec::parse("serial:^up$"),
-                             .net = Net::user,
                              .quota = 64 * MiB,
                              .runs = 3,
                              .granularity = 512,

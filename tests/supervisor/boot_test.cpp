@@ -52,7 +52,7 @@ TEST_CASE("a guest that powers off is ready by that with --ready exit") {
   Fixture fixture(GENERATE(Backend::libvirt, Backend::qemu));
   CAPTURE(to_text(fixture.backend()));
   auto vms = fixture.vms(2, "POWEROFF");
-  for (VmSpec& vm : vms) vm.ready = "exit";
+  for (VmSpec& vm : vms) vm.ready = ReadySpec::parse("exit");
   fixture.call(fixture.prepare(vms));
   fixture.call(ResumeAll{});
   CHECK(fixture.wait_for<VmStopped>(2).size() == 2);
@@ -74,7 +74,7 @@ TEST_CASE("a guest that says its word and powers off at once is ready, then exit
 TEST_CASE("with --ready none a VM is ready as soon as it runs") {
   Fixture fixture(GENERATE(Backend::libvirt, Backend::qemu));
   auto vms = fixture.vms(1, "SILENT");
-  vms[0].ready = "none";
+  vms[0].ready = ReadySpec::parse("none");
   fixture.call(fixture.prepare(vms));
   fixture.call(ResumeAll{});
   CHECK(fixture.wait_for<VmReady>(1).at(0).t_ready >= fixture.all<VmRunning>().at(0).t_running);
@@ -141,7 +141,7 @@ TEST_CASE("every machine boots with both backends") {
   auto vms = fixture.vms(1);
   GuestSpec guest{.accel = Accel::tcg, .machine = machine, .memory = 64 * MiB};
   if (machine == Machine::microvm) guest.kernel = fs::path(GUEST_FOLDER) / "kernel.elf";  // it boots no disk
-  vms[0].guest = to_json(guest);
+  vms[0].guest = guest;
   fixture.call(fixture.prepare(vms));
   for (const VmFailed& vm : fixture.all<VmFailed>()) FAIL_CHECK(vm.reason);
   fixture.call(ResumeAll{});
@@ -154,8 +154,8 @@ namespace {
 std::string cpu_seen(Backend backend, const std::string& model) {
   Fixture fixture(backend);
   auto vms = fixture.vms(1, "CPU");
-  vms[0].guest = to_json(GuestSpec{.accel = Accel::tcg, .memory = 64 * MiB, .cpu_model = model});
-  vms[0].ready = "serial:x86-64-v2 (yes|no)";
+  vms[0].guest = GuestSpec{.accel = Accel::tcg, .memory = 64 * MiB, .cpu_model = model};
+  vms[0].ready = ReadySpec::parse("serial:x86-64-v2 (yes|no)");
   fixture.call(fixture.prepare(vms));
   for (const VmFailed& vm : fixture.all<VmFailed>()) FAIL_CHECK(vm.reason);
   fixture.call(ResumeAll{});
@@ -175,7 +175,7 @@ TEST_CASE("both backends and the profile show a guest the same CPU, by default a
   Fixture fixture(Backend::qemu);
   const GuestSpec guest{.accel = Accel::tcg, .memory = 64 * MiB, .cpu_model = model};
   const Reply profiled = fixture.call(FindCache{{{"image", (fixture.folder() / "CPU.raw").string()},
-                                                 {"guest", to_json(guest)},
+                                                 {"guest", guest},
                                                  {"ready", "serial:^" + seen + "$"},
                                                  {"settle_ms", 0},
                                                  {"timeout_ms", 20'000},
@@ -191,11 +191,11 @@ TEST_CASE("a guest boots under KVM with the CPU model that was asked for") {
   Fixture fixture(GENERATE(Backend::libvirt, Backend::qemu));
   CAPTURE(to_text(fixture.backend()));
   auto vms = fixture.vms(1);
-  vms[0].guest = to_json(GuestSpec{.accel = Accel::kvm,
-                                   .machine = Machine::microvm,
-                                   .memory = 64 * MiB,
-                                   .cpu_model = "qemu64",
-                                   .kernel = fs::path(GUEST_FOLDER) / "kernel.elf"});
+  vms[0].guest = GuestSpec{.accel = Accel::kvm,
+                           .machine = Machine::microvm,
+                           .memory = 64 * MiB,
+                           .cpu_model = "qemu64",
+                           .kernel = fs::path(GUEST_FOLDER) / "kernel.elf"};
   fixture.call(fixture.prepare(vms));
   for (const VmFailed& vm : fixture.all<VmFailed>()) FAIL_CHECK(vm.reason);
   fixture.call(ResumeAll{});

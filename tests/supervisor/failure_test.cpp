@@ -65,7 +65,7 @@ TEST_CASE("a guest that powers off before it is ready has failed") {
   Fixture fixture(GENERATE(Backend::libvirt, Backend::qemu));
   CAPTURE(to_text(fixture.backend()));
   auto vms = fixture.vms(1, "POWEROFF");
-  vms[0].ready = "serial:login: ";
+  vms[0].ready = ReadySpec::parse("serial:login: ");
   fixture.call(fixture.prepare(vms));
   fixture.call(ResumeAll{});
   fixture.wait_for<VmStopped>(1);
@@ -133,9 +133,7 @@ TEST_CASE("requests that cannot be met are refused with their reason and status"
   CHECK(status_of(RunCommand{}) == ExitStatus::usage);
   CHECK(status_of(OpenNodeFolder{.node_dir = "/proc/nothing"}) == ExitStatus::environment);
   auto vms = fixture.vms(1);
-  vms[0].ready = "serial:[";
-  CHECK(status_of(fixture.prepare(vms)) == ExitStatus::usage);
-  vms[0].ready = "ssh";  // without --net user
+  vms[0].ready.kind = ReadySpec::Kind::ssh;  // without --net user
   Describe describe{.backend = Backend::qemu, .node_dir = fixture.folder(), .vm = vms[0]};
   CHECK(status_of(describe) == ExitStatus::usage);
 }

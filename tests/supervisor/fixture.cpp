@@ -39,8 +39,8 @@ std::vector<VmSpec> make_vms(const fs::path& folder, int count, const std::strin
     spec.image_url = folder / (guest + ".raw");
     spec.image_format = "raw";
     spec.virtual_bytes = kDisk;
-    spec.guest = to_json(GuestSpec{.accel = Accel::tcg, .memory = 64 * MiB});
-    spec.ready = "serial:^READY";
+    spec.guest = {.accel = Accel::tcg, .memory = 64 * MiB};
+    spec.ready = ReadySpec::parse("serial:^READY");
     specs.push_back(spec);
   }
   return specs;

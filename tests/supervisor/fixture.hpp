@@ -26,7 +26,8 @@ class Fixture {
  public:
   explicit Fixture(vmi::Backend backend);
 
-  /// `count` VMs of guest "READY", "SILENT", "POWEROFF", "SPIN" or "CPU" (guest/boot.S), with indexes from `first`.
+  /// `count` VMs of guest "READY", "SILENT", "POWEROFF", "SPIN" or "CPU" (guest/boot.S), with indexes from
+  /// `first`.
   std::vector<vmi::VmSpec> vms(int count, const std::string& guest = "READY", int first = 0) const {
     return make_vms(folder(), count, guest, first);
   }

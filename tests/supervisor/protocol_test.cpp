@@ -7,8 +7,12 @@ using namespace vmi;
 
 TEST_CASE("a request arrives as it was sent") {
   Prepare prepare{.backend = Backend::qemu, .node_dir = "/a b,c"};
-  prepare.vms.push_back(
-      {.index = 3, .name = "vm3", .image_url = "nbd://host/x", .guest = {{"cpus", 2}}, .net = NetMode::user});
+  prepare.vms.push_back({.index = 3,
+                         .name = "vm3",
+                         .image_url = "nbd://host/x",
+                         .guest = {.cpus = 2, .net = Net::user},
+                         .ready = ReadySpec::parse("ssh"),
+                         .cpus = {0, 3}});
   const RequestMessage back = parse_request(to_text(RequestMessage{7, prepare}));
   CHECK(back.id == 7);
   const auto& got = std::get<Prepare>(back.request);
@@ -16,8 +20,10 @@ TEST_CASE("a request arrives as it was sent") {
   CHECK(got.node_dir == "/a b,c");
   REQUIRE(got.vms.size() == 1);
   CHECK(got.vms[0].index == 3);
-  CHECK(got.vms[0].guest["cpus"] == 2);
-  CHECK(got.vms[0].net == NetMode::user);
+  CHECK(got.vms[0].guest.cpus == 2);
+  CHECK(got.vms[0].guest.net == Net::user);
+  CHECK(got.vms[0].ready.kind == ReadySpec::Kind::ssh);
+  CHECK(got.vms[0].cpus == CpuSet{0, 3});
 }
 
 TEST_CASE("every kind of request and event has a name of its own") {

@@ -32,7 +32,7 @@ std::optional<int> RankThatHolds::run(int argc, char** argv) {
   const fs::path node_dir = argv[3];
   Supervisor supervisor = Supervisor::start({.runtime_root = argv[4]});
   make_disks(node_dir);
-  supervisor.call(prepare_request(parse_backend(argv[2]), node_dir, make_vms(node_dir, 2, "SPIN", 0)),
+  supervisor.call(prepare_request(parse_name<Backend>(argv[2]), node_dir, make_vms(node_dir, 2, "SPIN", 0)),
                   Deadline::after(60s));
   supervisor.call(ResumeAll{}, Deadline::after(60s));
   write_text_atomically(node_dir / "supervisor", std::to_string(supervisor.pid()));

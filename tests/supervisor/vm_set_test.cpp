@@ -102,8 +102,10 @@ struct World {
   void prepare(int count, const std::string& ready = "serial:READY") {
     Prepare request{.failure_log_dir = folder.path() / "kept"};
     for (int i = 0; i < count; ++i) {
-      request.vms.push_back(
-          {.index = i, .name = "vm" + std::to_string(i), .cache_writable = filling, .ready = ready});
+      request.vms.push_back({.index = i,
+                             .name = "vm" + std::to_string(i),
+                             .cache_writable = filling,
+                             .ready = ReadySpec::parse(ready)});
     }
     bool done = false;
     vms.prepare(
@@ -285,7 +287,8 @@ TEST_CASE("stopping while VMs are created ends those that begin and forgets thos
   }
   Prepare request;
   for (int i = 0; i < 8; ++i)
-    request.vms.push_back({.index = i, .name = "vm" + std::to_string(i), .ready = "none"});
+    request.vms.push_back(
+        {.index = i, .name = "vm" + std::to_string(i), .ready = {.kind = ReadySpec::Kind::none}});
   bool prepared = false, stopped = false;
   world.vms.prepare(
       request, [&](const VmSpec& spec) { return world.make(spec); }, [&] { prepared = true; });
@@ -310,7 +313,8 @@ TEST_CASE("a VM that was not there yet when all were stopped is not created eith
     };
     return made;
   };
-  world.vms.prepare({.vms = {{.index = 0, .name = "vm0", .ready = "none"}}}, make, [] {});
+  world.vms.prepare({.vms = {{.index = 0, .name = "vm0", .ready = {.kind = ReadySpec::Kind::none}}}}, make,
+                    [] {});
   REQUIRE(looked.get_future().wait_for(20s) == std::future_status::ready);
   world.vms.stop_all(true, [&ended] { ended = true; });
   stopped.set_value();
@@ -343,7 +347,7 @@ TEST_CASE("a VM is not prepared twice, but again once it has ended") {
   world.prepare(1);
   const auto again = [&] {
     world.vms.prepare(
-        {.vms = {{.index = 0, .name = "vm0", .ready = "none"}}},
+        {.vms = {{.index = 0, .name = "vm0", .ready = {.kind = ReadySpec::Kind::none}}}},
         [&](const VmSpec& spec) { return world.make(spec); }, [] {});
   };
   CHECK_THROWS_WITH(again(), Catch::Contains("prepared already"));

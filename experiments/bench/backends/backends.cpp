@@ -83,7 +83,6 @@ class Stopwatch {
 struct Fleet {
   fs::path image;
   GuestSpec guest{.accel = Accel::tcg};
-  NetMode net = NetMode::none;
 };
 
 std::vector<VmSpec> specs(const Fleet& fleet, int count) {
@@ -92,9 +91,8 @@ std::vector<VmSpec> specs(const Fleet& fleet, int count) {
     VmSpec spec{
         .index = i, .name = "vm" + std::to_string(i), .image_url = fleet.image, .image_format = "raw"};
     spec.virtual_bytes = 1 * GiB;
-    spec.guest = to_json(fleet.guest);
-    spec.ready = "none";
-    spec.net = fleet.net;
+    spec.guest = fleet.guest;
+    spec.ready.kind = ReadySpec::Kind::none;
     result.push_back(spec);
   }
   return result;
@@ -259,8 +257,8 @@ int bench(int argc, char** argv) {
   Fleet fleet{.image = folder.path() / "empty.raw"};
   write_text_atomically(fleet.image, "");
   fs::resize_file(fleet.image, 1 * GiB);
-  fleet.guest.machine = parse_machine(options.text("machine"));
-  if (options.text("net") == "user") fleet.net = NetMode::user;
+  fleet.guest.machine = parse_name<Machine>(options.text("machine"));
+  fleet.guest.net = parse_name<Net>(options.text("net"));
   Supervisor supervisor = Supervisor::start({});
   Stopwatch watch;
   supervisor.call(Warm{.backend = Backend::libvirt, .accel = "tcg", .machine = options.text("machine")},

@@ -3,14 +3,9 @@
 
 namespace vmi {
 
-NLOHMANN_JSON_SERIALIZE_ENUM(Backend, {{Backend::automatic, "auto"},
-                                       {Backend::libvirt, "libvirt"},
-                                       {Backend::qemu, "qemu"}})
-NLOHMANN_JSON_SERIALIZE_ENUM(NetMode, {{NetMode::none, "none"}, {NetMode::user, "user"}})
-
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(VmSpec, index, name, image_url, image_format, virtual_bytes, cache,
-                                   cache_writable, quota, whole_copy, driver, aio, guest, ready, net,
-                                   hostname, ssh_key, user_data, cpus)
+                                   cache_writable, quota, whole_copy, driver, aio, guest, ready, hostname,
+                                   ssh_key, cpus)
 
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(InspectImage, url, format)
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(ProbeEnvironment, qemu, accel, machine, cpu_model, backend)
@@ -98,23 +93,12 @@ std::string dump(const nlohmann::json& json) {
 
 }  // namespace
 
-Backend parse_backend(const std::string& text) {
-  if (text == "auto") return Backend::automatic;
-  if (text == "libvirt") return Backend::libvirt;
-  if (text == "qemu") return Backend::qemu;
-  throw Error(ExitStatus::usage, "'" + text + "' is not a backend; it is auto, libvirt or qemu");
-}
-
 nlohmann::json to_result(const Environment& environment) {
   return environment;
 }
 
 Environment environment_of(const Reply& reply) {
   return reply.checked().result.get<Environment>();
-}
-
-std::string to_text(Backend backend) {
-  return nlohmann::json(backend).get<std::string>();
 }
 
 const Reply& Reply::checked() const {
@@ -132,7 +116,7 @@ RequestMessage parse_request(const std::string& text) {
   try {
     const nlohmann::json json = nlohmann::json::parse(text);
     return {json.at("id").get<std::uint64_t>(), parse_tagged<SupervisorRequest>(json)};
-  } catch (const nlohmann::json::exception& error) {
+  } catch (const std::exception& error) {
     throw_nonsense(text, error);
   }
 }
@@ -144,7 +128,7 @@ std::string to_text(const Event& event) {
 Event parse_event(const std::string& text) {
   try {
     return parse_tagged<Event>(nlohmann::json::parse(text));
-  } catch (const nlohmann::json::exception& error) {
+  } catch (const std::exception& error) {
     throw_nonsense(text, error);
   }
 }

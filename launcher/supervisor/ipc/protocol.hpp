@@ -7,6 +7,10 @@
 // between, at any time after the request that causes them was sent. All times are CLOCK_MONOTONIC of this
 // node in nanoseconds, taken where the thing happened; kNever where it did not.
 
+#include "cachegen/guest/aio.hpp"
+#include "cachegen/guest/guest.hpp"
+#include "cachegen/guest/ready.hpp"
+#include "cachegen/support/cpu_set.hpp"
 #include "cachegen/support/error.hpp"
 #include "cachegen/support/units.hpp"
 
@@ -24,10 +28,9 @@ inline constexpr std::int64_t kNever = -1;
 inline constexpr std::int64_t kUnknown = -1;
 
 enum class Backend { automatic, libvirt, qemu };
-Backend parse_backend(const std::string& text);  ///< "auto", "libvirt", "qemu"; Error(usage)
-std::string to_text(Backend backend);
-
-enum class NetMode { none, user };
+template <>
+inline constexpr NameTable<Backend, 3> kNames<Backend>{
+    "backend", {{{Backend::automatic, "auto"}, {Backend::libvirt, "libvirt"}, {Backend::qemu, "qemu"}}}};
 
 /// One VM as the rank wants it.
 struct VmSpec {
@@ -40,16 +43,14 @@ struct VmSpec {
       cache;  ///< the boot cache's file; empty: none. May still be arriving: its metadata must be there.
   bool cache_writable = false;  ///< --cache cold: this VM fills it, its file to `quota` bytes at the most
   Bytes quota = 0;
-  bool whole_copy = false;      ///< image_url is this node's own copy of the image: what it serves is a hit
-  std::string driver = "auto";  ///< --driver as text (cachegen/guest/guest.hpp)
-  std::string aio = "auto";     ///< --aio as text (cachegen/guest/aio.hpp)
-  nlohmann::json guest;         ///< to_json(GuestSpec) (cachegen/guest/guest.hpp)
-  std::string ready;            ///< ReadySpec as text (cachegen/guest/ready.hpp)
-  NetMode net = NetMode::none;
-  std::string hostname;     ///< empty: the guest's own
-  std::string ssh_key;      ///< public key line; empty: none
-  std::string user_data;    ///< path of a cloud-init file; empty: none
-  std::string cpus;         ///< to run on, "0-3,8"; empty: those of the supervisor
+  bool whole_copy = false;  ///< image_url is this node's own copy of the image: what it serves is a hit
+  Driver driver = Driver::automatic;
+  Aio aio = Aio::automatic;
+  GuestSpec guest;
+  ReadySpec ready;
+  std::string hostname;  ///< empty: the guest's own
+  std::string ssh_key;   ///< public key line; empty: none
+  CpuSet cpus;           ///< to run on; empty: those of the supervisor
 };
 
 // ---- requests ----

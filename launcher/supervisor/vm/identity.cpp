@@ -35,9 +35,9 @@ std::vector<std::string> credentials_of(const VmSpec& spec) {
 
 void write_seed(const VmSpec& spec, const fs::path& path) {
   const std::string name = spec.hostname.empty() ? spec.name : spec.hostname;
-  write_text_atomically(
-      path,
-      seed_image({.instance_id = spec.name, .hostname = name, .user_data = read_user_data(spec.user_data)}));
+  write_text_atomically(path, seed_image({.instance_id = spec.name,
+                                          .hostname = name,
+                                          .user_data = read_user_data(spec.guest.user_data)}));
 }
 
 }  // namespace vmi::supervisor

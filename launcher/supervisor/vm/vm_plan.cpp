@@ -12,16 +12,15 @@ namespace {
 constexpr auto kQemuProbeTime = std::chrono::seconds(20);
 
 ChainSpec chain_of(const VmSpec& spec, const VmPlan& plan, const QemuFacts& qemu, HostFacts& facts) {
-  const Aio aio = parse_aio(spec.aio);
   return {.overlay = plan.overlay,
           .cache_path = spec.cache,
           .cache_writable = spec.cache_writable,
           .quota = spec.quota,
           .image_url = spec.image_url,
           .image_format = spec.image_format,
-          .driver = resolve_driver(parse_driver(spec.driver), qemu, spec.cache_writable),
-          .aio = facts.aio(aio, qemu),
-          .page_cache = aio == Aio::automatic && qemu.has_vmipagecache,
+          .driver = resolve_driver(spec.driver, qemu, spec.cache_writable),
+          .aio = facts.aio(spec.aio, qemu),
+          .page_cache = spec.aio == Aio::automatic && qemu.has_vmipagecache,
           .lock_cache = spec.cache.empty() || facts.can_lock(spec.cache),
           .lock_base = facts.can_lock(spec.image_url)};
 }
@@ -56,10 +55,9 @@ Aio HostFacts::aio(Aio wanted, const QemuFacts& qemu) {
 }
 
 VmPlan plan_vm(const VmSpec& spec, const VmFolders& folders, HostFacts& facts) {
-  VmPlan plan{.name = spec.name, .guest = guest_from_json(spec.guest)};
+  VmPlan plan{.name = spec.name, .guest = spec.guest, .cpus = spec.cpus};
   const QemuFacts qemu = facts.qemu(plan.guest.qemu);
   plan.guest.qemu = qemu.path;
-  plan.cpus = parse_cpu_list(spec.cpus);
   plan.guest.accel = facts.accel(plan.guest.accel);
 
   // Files are named by the index: names may be long, and socket paths must be short.
@@ -68,17 +66,15 @@ VmPlan plan_vm(const VmSpec& spec, const VmFolders& folders, HostFacts& facts) {
   plan.overlay = folders.overlays / ("overlay-" + number + ".qcow2");
   plan.files = {.serial_log = plan.folder / "serial.log"};
 
-  const ReadySpec ready = ReadySpec::parse(spec.ready);
-  if (ready.needs_agent_channel()) plan.files.agent_socket = plan.folder / "agent.sock";
-  if (ready.needs_ssh_forward() && spec.net != NetMode::user) {
+  if (spec.ready.needs_agent_channel()) plan.files.agent_socket = plan.folder / "agent.sock";
+  if (spec.ready.needs_ssh_forward() && spec.guest.net != Net::user) {
     throw Error(ExitStatus::usage, "--ready ssh needs a network to reach the guest by; add --net user");
   }
   CommandExtras extras;
-  extras.net = spec.net == NetMode::user ? Net::user : Net::none;
-  extras.forward_ssh = spec.net == NetMode::user;
+  extras.forward_ssh = spec.guest.net == Net::user;
   extras.kernel_args = kernel_args_of(spec);
   extras.credentials = credentials_of(spec);
-  if (!spec.user_data.empty()) plan.seed = plan.folder / "seed.img";
+  if (!spec.guest.user_data.empty()) plan.seed = plan.folder / "seed.img";
   extras.seed = plan.seed;
   plan.command = qemu_command(plan.guest, spec.name, blockdev_chain(chain_of(spec, plan, qemu, facts)),
                               plan.files, extras);

@@ -20,22 +20,6 @@ constexpr auto kCloseTime = std::chrono::seconds(3);  // of one that writes the 
 constexpr auto kStubbornCreate = std::chrono::milliseconds(500);
 constexpr int kShownLines = 8;
 
-const char* name_of(ReadySpec::Kind kind) {
-  switch (kind) {
-    case ReadySpec::Kind::serial:
-      return "serial";
-    case ReadySpec::Kind::agent:
-      return "agent";
-    case ReadySpec::Kind::ssh:
-      return "ssh";
-    case ReadySpec::Kind::exit:
-      return "exit";
-    case ReadySpec::Kind::none:
-      return "none";
-  }
-  return "";
-}
-
 /// QEMU ends with status 0 when its guest powers off and when somebody sends it SIGTERM; in that case it says
 /// so.
 std::string foreign_signal(const std::string& complaints) {
@@ -56,7 +40,6 @@ void remove_overlay(const VmPlan& plan) {
 
 struct VmSet::Vm {
   VmSpec spec;
-  ReadySpec ready_spec;
   VmPlan plan;  ///< once created
   std::shared_ptr<Hypervisor> hypervisor;
   std::shared_ptr<Domain> domain;  ///< once created
@@ -103,7 +86,6 @@ void VmSet::prepare(const Prepare& request, const Maker& make, std::function<voi
       throw Error(ExitStatus::environment, "VM " + std::to_string(spec.index) + " was prepared already");
     auto vm = std::make_shared<Vm>();
     vm->spec = spec;
-    vm->ready_spec = ReadySpec::parse(spec.ready);
     batch.vms.push_back(std::move(vm));
   }
   for (const VmPtr& vm : batch.vms) {
@@ -130,7 +112,7 @@ void VmSet::create(const VmPtr& vm, const Maker& make, std::chrono::milliseconds
       if (*cancelled) throw Error(ExitStatus::interrupted, "it was stopped while it was being made");
       outcome.domain = made.hypervisor->create_paused(outcome.plan, deadline);
       outcome.t_spawn = monotonic_ns();
-      if (vm->spec.net == NetMode::user) {
+      if (vm->spec.guest.net == Net::user) {
         const nlohmann::json command = {{"command-line", "info usernet"}};
         const nlohmann::json text = outcome.domain->execute("human-monitor-command", command, deadline);
         outcome.ssh_port = forwarded_port(text.get<std::string>(), 22);
@@ -198,7 +180,7 @@ void VmSet::resume(const VmPtr& vm) {
   vm->state = State::resuming;
   // Watched from before it runs, so that nothing is missed.
   vm->ready_watch = std::make_unique<ReadyWatch>(
-      at_.loop, files_, vm->ready_spec,
+      at_.loop, files_, vm->spec.ready,
       ReadyWatch::Channels{vm->plan.files.serial_log, vm->plan.files.agent_socket, vm->ssh_port},
       [this, vm] { seen_ready(vm); });
   at_.pool.submit([this, vm] {
@@ -222,7 +204,7 @@ void VmSet::resumed(const VmPtr& vm, std::int64_t t_resumed, const std::string& 
   // A fast guest may have been ready before the hypervisor's answer was read.
   vm->t_running = vm->ready_seen ? std::min(t_resumed, vm->t_ready) : t_resumed;
   at_.emit(VmRunning{.index = vm->spec.index, .t_running = vm->t_running});
-  if (vm->ready_spec.kind == ReadySpec::Kind::none) seen_ready(vm);
+  if (vm->spec.ready.kind == ReadySpec::Kind::none) seen_ready(vm);
   if (vm->ready_seen) announce_ready(vm);
   check_progress();
 }
@@ -239,7 +221,7 @@ void VmSet::announce_ready(const VmPtr& vm) {
   vm->state = State::ready;
   vm->ready_watch.reset();
   at_.emit(
-      VmReady{.index = vm->spec.index, .t_ready = vm->t_ready, .ready_by = name_of(vm->ready_spec.kind)});
+      VmReady{.index = vm->spec.index, .t_ready = vm->t_ready, .ready_by = to_text(vm->spec.ready.kind)});
 }
 
 void VmSet::exited(const VmPtr& vm) {
@@ -271,7 +253,7 @@ void VmSet::exited_by_itself(const VmPtr& vm, const Ended& ended, std::int64_t t
     vm->t_running = vm->ready_seen ? vm->t_ready : t_exited;
     at_.emit(VmRunning{.index = vm->spec.index, .t_running = vm->t_running});
   }
-  if (powered_off && vm->ready_spec.kind == ReadySpec::Kind::exit && vm->state == State::running)
+  if (powered_off && vm->spec.ready.kind == ReadySpec::Kind::exit && vm->state == State::running)
     seen_ready(vm);
   if (vm->state == State::running && vm->ready_seen) announce_ready(vm);
   const std::string how =
@@ -330,7 +312,7 @@ void VmSet::timed_out() {
     if (!waits_for_ready(*vm)) continue;
     const auto give_up = [this, vm](const std::string& trouble) {
       if (!waits_for_ready(*vm)) return;
-      const std::string limit = vm->ready_spec.to_text() + ") within " + format_duration(ready_timeout_);
+      const std::string limit = vm->spec.ready.to_text() + ") within " + format_duration(ready_timeout_);
       fail(vm, "it was not ready (" + limit + (trouble.empty() ? "" : "; " + trouble), true);
     };
     vm->timer = at_.loop.at(Deadline::after(kMonitorTime),
