@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "cachegen/guest/guest_options.hpp"
 
+#include "cachegen/guest/qemu_lookup.hpp"
+
 namespace vmi {
 namespace {
 
@@ -46,8 +48,8 @@ void add_guest_options(OptionTable& table) {
             .choices = names_of<Accel>()})
       .add({.name = "qemu",
             .metavar = "PATH",
-            .default_value = "qemu-system-x86_64",
-            .help = "QEMU to run, by name or path."})
+            .default_value = default_qemu(),
+            .help = "QEMU to run, by name or path; the cache-enabled one where it is installed."})
       .add({.name = "firmware", .metavar = "FILE", .help = "Firmware instead of QEMU's own."})
       .add({.name = "kernel",
             .metavar = "FILE",

@@ -2,6 +2,7 @@
 // The stages of a Launch before anything moves: what there is to start, where, and from which caches.
 #include "cachegen/cache/cache_file.hpp"
 #include "cachegen/guest/block_chain.hpp"
+#include "cachegen/guest/qemu_lookup.hpp"
 #include "cachegen/profile/trace_file.hpp"
 #include "cachegen/support/hash.hpp"
 #include "launcher/desk/desk.hpp"
@@ -139,11 +140,13 @@ void Launch::look_around(Accel accel, std::uint64_t environment) {
                      .accel = to_text(accel),
                      .machine = to_text(options_.guest.machine)});
     }
-    driver_ = resolve_driver(options_.driver,
-                             {.path = environment_.qemu,
-                              .version = environment_.qemu_version,
-                              .has_vmicache = environment_.has_vmicache},
-                             options_.cache == CacheMode::cold);
+    const QemuFacts qemu{.path = environment_.qemu,
+                         .version = environment_.qemu_version,
+                         .has_vmicache = environment_.has_vmicache};
+    driver_ = resolve_driver(options_.driver, qemu, options_.cache == CacheMode::cold);
+    if (rank_.first() && options_.driver == Driver::automatic && options_.cache != CacheMode::none) {
+      if (const std::string warning = stock_qemu_warning(qemu); !warning.empty()) log_warning(warning);
+    }
     if (rank_.first() && options_.cache == CacheMode::cold && driver_ == Driver::copy_on_read) {
       log_warning(
           "stock QEMU's copy-on-read fills the cache: it knows no quota, and a full --node-dir fails the "

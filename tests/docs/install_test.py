@@ -70,19 +70,32 @@ class Installed(unittest.TestCase):
                                     f". /usr/share/modules/init/bash; module use {self.prefix}/share/vmilaunch/modulefiles; module load vmilaunch; type -p vmilaunch")
         self.assertEqual(loaded, f"{self.prefix}/bin/vmilaunch\n")
 
-    @unittest.skipUnless(QEMU, "no VMI_TEST_QEMU: qemu-driver/build")
-    def test_the_cache_enabled_qemu_is_installed_and_runs_from_there(self):
-        self.assertIn("vmicache-", self.run_installed(self.prefix / "libexec/vmilaunch/qemu/bin/qemu-system-x86_64", "--version"))
+    def launch(self, *options):
+        """A launch of two small guests as the user; its output."""
+        guest = self.home / "guest.raw"
+        if not guest.exists():
+            shutil.copy(BUILD / "tests/supervisor/READY.boot", guest)
+            os.truncate(guest, 16 * 2**20)
+            shutil.chown(guest, self.user)
+        return self.run_installed("vmilaunch", "--image", guest, "--vms", 2, "--memory", "16M", "--accel", "tcg", "--ready", "serial:READY", "--timeout", "60s",
+                                  "--cache-dir", self.home / "store", "--node-dir", self.home / "node", "--output", self.home / "run.h5", *options)
 
     def test_a_launch_with_a_cache_and_its_report(self):
-        guest = self.home / "guest.raw"
-        shutil.copy(BUILD / "tests/supervisor/READY.boot", guest)
-        os.truncate(guest, 16 * 2**20)
-        shutil.chown(guest, self.user)
-        self.run_installed("vmilaunch", "--image", guest, "--vms", 2, "--memory", "16M", "--accel", "tcg", "--ready", "serial:READY", "--timeout", "60s",
-                           "--cache-dir", self.home / "store", "--node-dir", self.home / "node", "--output", self.home / "run.h5")
+        self.launch()
         self.assertIn("2 of 2 VMs ready", self.run_installed("vmireport", self.home / "run.h5"))
         self.assertIn("guest.raw", self.run_installed("vmicache", "ls", "--cache-dir", self.home / "store"))
+
+    @unittest.skipUnless(QEMU, "no VMI_TEST_QEMU: qemu-driver/build")
+    def test_the_cache_enabled_qemu_is_installed_and_is_the_default(self):
+        qemu = f"{self.prefix}/libexec/vmilaunch/qemu/bin/qemu-system-x86_64"
+        self.assertIn("vmicache-", self.run_installed(qemu, "--version"))
+        for command in (("vmilaunch",), ("vmicache", "build")):
+            self.assertIn(f"[{qemu}]", self.run_installed(*command, "--help"))
+        self.assertIn(f"<emulator>{qemu}</emulator>", self.launch("--backend", "libvirt", "--dry-run"))
+        warning = "stock QEMU '/usr/bin/qemu-system-x86_64' is used"
+        self.assertNotIn(warning, self.launch("--dry-run"))
+        self.assertIn(warning, self.launch("--dry-run", "--qemu", "qemu-system-x86_64"))
+        self.assertNotIn(warning, self.launch("--dry-run", "--qemu", "qemu-system-x86_64", "--driver", "qcow2"))
 
 
 if __name__ == "__main__":
