@@ -187,6 +187,7 @@ class Experiments(LaunchCase):
     def test_distribution_compares_ours_with_what_mpi_and_a_server_do(self):
         folder, _ = self.experiment("distribution")
         results = pandas.read_csv(folder / "distribution.csv")
+        self.assertGreater(len(results), 0)
         for _, point in results.groupby(["nodes", "rate_mbit", "size_bytes"]):
             self.assertEqual(sorted(point.scheme), ["MPI_Bcast", "MPI_Bcast tuned", "ours", "read by each", "sbcast"])
             self.assertTrue((point.time_s > 0).all())

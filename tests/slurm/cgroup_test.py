@@ -48,12 +48,14 @@ class SlurmCgroup(SlurmCase):
         return running, self.cluster.ask("squeue", "--noheader", "--format=%i").split()[-1]
 
     def emulators(self):
-        return [pid for pid, command in processes_with(str(self.image)).items() if "qemu-system" in command.split("\0")[0]]
+        """The two QEMUs of the held launch."""
+        found = [pid for pid, command in processes_with(str(self.image)).items() if "qemu-system" in command.split()[0]]
+        self.assertEqual(len(found), 2)
+        return found
 
     def test_vms_have_the_jobs_cpus_and_memory_and_go_with_it(self):
         running, job = self.hold()
         emulators = self.emulators()
-        self.assertEqual(len(emulators), 2)
         for pid in emulators:
             own = cgroups(pid)
             for controller in ("freezer", "cpuset", "memory"):
