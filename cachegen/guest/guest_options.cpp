@@ -73,9 +73,9 @@ void add_guest_options(OptionTable& table) {
 void add_ready_options(OptionTable& table) {
   table
       .add({.name = "ready",
-            .metavar = "SPEC",
+            .metavar = "serial:REGEX|agent|ssh|exit|none",
             .default_value = "serial:login: ",
-            .help = "When a guest is ready: serial:REGEX (POSIX extended), agent, ssh, exit or none."})
+            .help = "When a guest is ready; REGEX is POSIX extended."})
       .add({.name = "timeout",
             .metavar = "TIME",
             .default_value = "300s",

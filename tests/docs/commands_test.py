@@ -157,6 +157,7 @@ class Commands(unittest.TestCase):
                  "vmilaunch --cache col": "vmilaunch --cache cold",
                  "vmilaunch --cache di": "vmilaunch --cache disk.qcow2",
                  "vmilaunch --cache-dir=d": "vmilaunch --cache-dir=data/",
+                 "vmilaunch --ready ag": "vmilaunch --ready agent",
                  "vmilaunch --vms d": "vmilaunch --vms d",
                  "vmilaunch --image x -- sha256s": "vmilaunch --image x -- sha256sum",
                  "vmilaunch --image x -- cat di": "vmilaunch --image x -- cat disk.qcow2",
