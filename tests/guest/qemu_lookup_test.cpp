@@ -45,7 +45,7 @@ TEST_CASE("stock QEMU is warned of where the cache-enabled one is installed, and
   const QemuFacts other{.path = "/opt/qemu", .version = "7.2", .has_vmicache = true};
   CHECK_THAT(stock_qemu_warning(stock, install.program),
              Catch::Contains(stock.path.string()) && Catch::Contains(install.qemu.string()));
-  CHECK(stock_qemu_warning(other, install.program) == "");
+  CHECK(stock_qemu_warning(other, install.program).empty());
   fs::remove(install.qemu);
-  CHECK(stock_qemu_warning(stock, install.program) == "");
+  CHECK(stock_qemu_warning(stock, install.program).empty());
 }
