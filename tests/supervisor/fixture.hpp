@@ -37,7 +37,7 @@ class Fixture {
 
   /// call(), with every event kept.
   vmi::Reply call(vmi::SupervisorRequest request);
-  /// Waits until `count` events of this kind have come.
+  /// Waits until `count` events of this kind have come; throws when they do not.
   template <typename Kind>
   std::vector<Kind> wait_for(int count);
   template <typename Kind>
@@ -73,5 +73,8 @@ std::vector<Kind> Fixture::wait_for(int count) {
   while (static_cast<int>(all<Kind>().size()) < count && !deadline.passed()) {
     if (std::optional<vmi::Event> event = supervisor_.wait(deadline)) events_.push_back(std::move(*event));
   }
-  return all<Kind>();
+  const std::vector<Kind> result = all<Kind>();
+  if (static_cast<int>(result.size()) >= count) return result;
+  throw vmi::Error(vmi::ExitStatus::timed_out, "waited for " + std::to_string(count) + " events, and " +
+                                                   std::to_string(result.size()) + " came");
 }
