@@ -16,7 +16,7 @@ install(SCRIPT ${CMAKE_BINARY_DIR}/InstallQemu.cmake)
 
 # Pages, with the folders between them as here, so that the links from page to page hold.
 install(FILES README.md LICENSE DESTINATION ${CMAKE_INSTALL_DOCDIR})
-install(DIRECTORY docs slurm DESTINATION ${CMAKE_INSTALL_DOCDIR} FILES_MATCHING PATTERN "*.md" PATTERN "*.png"
+install(DIRECTORY docs slurm DESTINATION ${CMAKE_INSTALL_DOCDIR} FILES_MATCHING PATTERN "*.md" PATTERN "*.png" PATTERN "*.csv"
   PATTERN man EXCLUDE PATTERN questions EXCLUDE PATTERN site EXCLUDE PATTERN templates EXCLUDE PATTERN spack EXCLUDE)
 
 # vmi_install_with_prefix(FILE DESTINATION): installs a file with the prefix, which is known only then, in place of the one that the
