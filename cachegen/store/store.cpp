@@ -131,12 +131,12 @@ fs::path Store::find_or_build(const CacheKey& key, const Builder& builder, Deadl
     }
     if (Claim::clear_if_abandoned(claim_path, times_.stale)) continue;
     const std::string holder = Claim::holder(claim_path);
+    if (progress && !holder.empty()) progress("waiting for " + holder + ", which builds it");
     if (deadline.passed()) {
       throw Error(ExitStatus::timed_out,
                   "waited too long for " + holder + ", which builds the boot cache of '" + key.image.url +
                       "' in '" + folder_.string() + "'; if it is gone, remove '" + claim_path.string() + "'");
     }
-    if (progress && !holder.empty()) progress("waiting for " + holder + ", which builds it");
     // Another host says nothing when it is done: its file appears.
     poll(nullptr, 0, std::min(deadline.poll_ms(), static_cast<int>(times_.poll.count())));
   }
