@@ -18,8 +18,25 @@ listed_packages() {
     sed -e 's/#.*//' "$1" | tr -s '[:space:]' '\n' | sed '/^$/d'
 }
 
+# packages_of FILE GROUP...: the package names in FILE below the comments that are just a GROUP's name.
+packages_of() {
+    local file=$1
+    shift
+    (IFS=$'\n' && groups="$*" awk '
+        BEGIN { split(ENVIRON["groups"], names, "\n"); for (i in names) wanted[names[i]] }
+        /^#/ { wanted_now = substr($0, 3) in wanted; next }
+        wanted_now' "$file")
+}
+
 # install_packages FILE...: installs what the files list and is not there yet; starts no service.
 install_packages() {
+    local -a listed
+    mapfile -t listed < <(for file; do listed_packages "$file"; done)
+    install_named "${listed[@]}"
+}
+
+# install_named PACKAGE...: installs those that are not there yet; starts no service.
+install_named() {
     local -a missing
     mapfile -t missing < <(_missing_packages "$@")
     ((${#missing[@]})) || return 0
@@ -35,8 +52,7 @@ install_packages() {
 }
 
 _missing_packages() {
-    local file
-    for file; do listed_packages "$file"; done | sort -u |
+    printf '%s\n' "$@" | sort -u |
         comm -23 - <(dpkg-query -W -f '${db:Status-Status} ${Package}\n' | sed -n 's/^installed //p' | sort -u)
 }
 
