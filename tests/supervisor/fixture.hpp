@@ -73,7 +73,7 @@ std::vector<Kind> Fixture::wait_for(int count) {
   while (static_cast<int>(all<Kind>().size()) < count && !deadline.passed()) {
     if (std::optional<vmi::Event> event = supervisor_.wait(deadline)) events_.push_back(std::move(*event));
   }
-  const std::vector<Kind> result = all<Kind>();
+  std::vector<Kind> result = all<Kind>();
   if (static_cast<int>(result.size()) >= count) return result;
   throw vmi::Error(vmi::ExitStatus::timed_out, "waited for " + std::to_string(count) + " events, and " +
                                                    std::to_string(result.size()) + " came");
