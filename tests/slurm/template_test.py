@@ -51,7 +51,8 @@ class SlurmTemplates(SlurmCase):
         self.finish(build)
         self.assertEqual(self.cluster.job(build)["NodeList"], "n3")
         out = self.finish(job)
-        self.assertIn("vm3", out)
+        self.assertRegex(out, r"(?m)^vm3 \S+ \S+:\d+$")  # with a port, which a script's ssh can take
+        self.assertNotIn("profiled with", out)  # the two templates see one guest
         self.assert_nothing_left()
         _, attributes = self.read_record(self.folder / f"vmilaunch-{job}.h5")
         self.assertEqual(attributes["cache_mode"], "path")
