@@ -92,7 +92,7 @@ json facts_of(const BuildRequest& request, const BootProfile& profile) {
           {"settle_s", Seconds(request.settle).count()},
           {"granularity", request.granularity},
           {"machine", to_text(request.guest.machine)},
-          {"disk_bus", "virtio-blk"},
+          {"disk_bus", to_text(request.guest.disk)},
           {"net", to_text(request.guest.net)},
           {"user_data", request.guest.user_data},
           {"memory_bytes", request.guest.memory},
@@ -100,6 +100,7 @@ json facts_of(const BuildRequest& request, const BootProfile& profile) {
           {"cpu_model", cpu_model_of(guest)},
           {"accel", to_text(profile.accel)},
           {"firmware", request.guest.firmware},
+          {"firmware_vars", request.guest.firmware_vars},
           {"kernel", request.guest.kernel},
           {"initrd", request.guest.initrd},
           {"append", request.guest.append},
@@ -139,8 +140,9 @@ std::string text_of(const json& facts, const Named& named) {
   const auto fact = facts.find(named.fact);
   if (fact == facts.end() || !fact->is_string()) return {};
   const std::string text = fact->get<std::string>();
-  // Caches of version 0.1 say nothing of a CPU that was QEMU's default.
+  // Caches of old say nothing of a CPU that was QEMU's default, and have another name for the disk.
   if (text.empty() && named.fact == std::string_view("cpu_model")) return "qemu64";
+  if (text == "virtio-blk") return "virtio";
   return named.is_file ? fs::path(text).filename().string() : text;
 }
 

@@ -26,10 +26,11 @@ json file_key(const std::string& path) {
 
 CacheKey cache_key(const BuildRequest& request, const ImageInfo& image) {
   CacheKey key{.image = image,
-               .parameters = {{"disk_bus", "virtio-blk"},
+               .parameters = {{"disk_bus", to_text(request.guest.disk)},
                               {"machine", to_text(request.guest.machine)},
                               {"net", to_text(request.guest.net)},
                               {"firmware", file_key(request.guest.firmware)},
+                              {"firmware_vars", file_key(request.guest.firmware_vars)},
                               {"kernel", file_key(request.guest.kernel)},
                               {"initrd", file_key(request.guest.initrd)},
                               {"append", request.guest.append},

@@ -37,6 +37,11 @@ std::vector<std::string> missing_features(const std::string& words) {
   return names;
 }
 
+bool has_enlightenments(const std::string& model) {
+  return model.find(",hv-") != std::string::npos || model.find(",hv_") != std::string::npos ||
+         model.find(",+hv") != std::string::npos;
+}
+
 std::string joined(const std::vector<std::string>& words, const std::string& separator) {
   std::string text;
   for (const std::string& word : words) text += (text.empty() ? "" : separator) + word;
@@ -72,6 +77,12 @@ std::string cpu_problem(const GuestSpec& guest, const std::string& words) {
 
 void check_cpu(const GuestSpec& guest, Deadline deadline) {
   if (guest.cpu_model.empty()) return;
+  if (guest.accel == Accel::tcg && has_enlightenments(guest.cpu_model)) {
+    throw Error(ExitStatus::environment,
+                "--cpu '" + guest.cpu_model +
+                    "': Hyper-V's enlightenments (hv-...) need KVM, and this node runs its "
+                    "guests with tcg, which would leave them out without a word");
+  }
   const Fd words(memfd_create("qemu-stderr", MFD_CLOEXEC));
   if (!words) throw_errno(ExitStatus::environment, "cannot make a file in memory");
   auto [qemu, monitor] =

@@ -26,6 +26,25 @@ int version_of_drivers(const std::string& qemu_version) {
 
 }  // namespace
 
+std::string firmware_vars_beside(const std::string& firmware) {
+  const fs::path file(firmware);
+  std::string name = file.filename();
+  if (name.starts_with("edk2-x86_64-") && name.ends_with("-code.fd")) {  // QEMU's own names
+    name = "edk2-i386-vars.fd";
+  } else if (const std::size_t at = name.find("CODE"); at != std::string::npos) {  // the distributions'
+    name.replace(at, 4, "VARS");
+  } else {
+    return {};
+  }
+  fs::path vars = file.parent_path() / name;
+  if (!fs::exists(vars)) {
+    throw Error(ExitStatus::usage,
+                "--firmware: '" + firmware + "' keeps its variables in a flash of their own, and '" +
+                    vars.string() + "' is not there; name their template with --firmware-vars");
+  }
+  return vars;
+}
+
 std::string cpu_model_of(const GuestSpec& guest) {
   if (!guest.cpu_model.empty()) return guest.cpu_model;
   return guest.accel == Accel::kvm ? "host" : "max";
@@ -52,6 +71,12 @@ void check_guest(const GuestSpec& guest) {
         "or use --machine pc or q35");
   }
   check_readable(guest.firmware, "--firmware");
+  check_readable(guest.firmware_vars, "--firmware-vars");
+  if (guest.firmware.empty() && !guest.firmware_vars.empty()) refuse("--firmware-vars needs --firmware");
+  if (guest.machine == Machine::microvm && !guest.firmware_vars.empty())
+    refuse("--firmware-vars: machine microvm has no flash; use --machine q35 or pc");
+  if (guest.machine == Machine::microvm && (guest.disk == Disk::sata || guest.disk == Disk::nvme))
+    refuse("--disk " + to_text(guest.disk) + ": machine microvm has no PCI bus; use virtio or scsi");
   check_readable(guest.kernel, "--kernel");
   check_readable(guest.initrd, "--initrd");
   if (guest.user_data.empty()) return;

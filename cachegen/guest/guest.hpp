@@ -17,6 +17,8 @@ enum class Accel { automatic, kvm, tcg };
 enum class Machine { pc, q35, microvm };
 /// user: a network of the guest's own, with its ssh port forwarded to the node's loopback.
 enum class Net { none, user };
+/// How the guest's disk is attached. scsi is virtio-scsi; sata and nvme need no virtio driver in the image.
+enum class Disk { virtio, scsi, sata, nvme };
 /// What serves reads from a cache; see block_chain.hpp.
 enum class Driver { automatic, vmicache, qcow2, copy_on_read };
 
@@ -28,6 +30,9 @@ inline constexpr NameTable<Machine, 3> kNames<Machine>{
     "machine", {{{Machine::pc, "pc"}, {Machine::q35, "q35"}, {Machine::microvm, "microvm"}}}};
 template <>
 inline constexpr NameTable<Net, 2> kNames<Net>{"network", {{{Net::none, "none"}, {Net::user, "user"}}}};
+template <>
+inline constexpr NameTable<Disk, 4> kNames<Disk>{
+    "disk", {{{Disk::virtio, "virtio"}, {Disk::scsi, "scsi"}, {Disk::sata, "sata"}, {Disk::nvme, "nvme"}}}};
 template <>
 inline constexpr NameTable<Driver, 4> kNames<Driver>{"driver",
                                                      {{{Driver::automatic, "auto"},
@@ -43,19 +48,27 @@ struct GuestSpec {
   Bytes memory = 512 * MiB;
   int cpus = 1;
   std::string cpu_model;  ///< as QEMU's -cpu has it: "max", "Nehalem,-aes", ...; empty: cpu_model_of()'s
-  std::string firmware;   ///< file that replaces the machine's own firmware (-bios); empty: not given
-  std::string kernel;     ///< direct kernel boot; empty: boot from the disk
+  std::string firmware;   ///< file that replaces the machine's own firmware; empty: not given
+  /// Template of the variables that this firmware keeps in a flash of its own; every VM gets a copy. Empty: a
+  /// firmware without one (-bios).
+  std::string firmware_vars;
+  std::string kernel;  ///< direct kernel boot; empty: boot from the disk
   std::string initrd;
   std::string append;  ///< kernel arguments
+  Disk disk = Disk::virtio;
   Net net = Net::none;
   std::string user_data;  ///< file for the guest's cloud-init, on a second disk (seed.hpp); empty: none
 };
-NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(GuestSpec, qemu, accel, machine, memory, cpus, cpu_model, firmware, kernel,
-                                   initrd, append, net, user_data)
+NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(GuestSpec, qemu, accel, machine, memory, cpus, cpu_model, firmware,
+                                   firmware_vars, kernel, initrd, append, disk, net, user_data)
 
 /// The one check of a description, wherever it comes from. Throws Error(usage) that names the option for what
 /// no QEMU could start: no memory, initrd without kernel, files that cannot be read.
 void check_guest(const GuestSpec& guest);
+
+/// The variables' template that belongs to a UEFI firmware: "OVMF_VARS_4M.fd" beside "OVMF_CODE_4M.fd"; empty
+/// for a firmware without one. Throws Error(usage) when it should be there and is not.
+std::string firmware_vars_beside(const std::string& firmware);
 
 /// The guest's CPU model, chosen or the default of its accelerator, which is resolved: the node's own CPU
 /// with KVM, all that QEMU can emulate with TCG. QEMU's own default is older than what distributions are

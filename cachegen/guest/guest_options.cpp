@@ -50,7 +50,18 @@ void add_guest_options(OptionTable& table) {
             .metavar = "PATH",
             .default_value = default_qemu(),
             .help = "QEMU to run, by name or path; the cache-enabled one where it is installed."})
-      .add({.name = "firmware", .metavar = "FILE", .help = "Firmware instead of QEMU's own."})
+      .add({.name = "disk",
+            .metavar = "BUS",
+            .default_value = "virtio",
+            .help = "How the disk is attached; sata and nvme are for images without virtio drivers.",
+            .choices = names_of<Disk>()})
+      .add({.name = "firmware",
+            .metavar = "FILE",
+            .help = "Firmware instead of QEMU's own; for UEFI OVMF_CODE*.fd."})
+      .add({.name = "firmware-vars",
+            .metavar = "FILE",
+            .help = "Template of the firmware's variables, copied for each guest [for OVMF_CODE*.fd the "
+                    "OVMF_VARS*.fd beside it]."})
       .add({.name = "kernel",
             .metavar = "FILE",
             .help = "Boot this kernel instead of the disk's boot loader."})
@@ -90,15 +101,19 @@ GuestChoice guest_choice(const Options& options) {
                                .cpus = static_cast<int>(options.number("cpus", 1, 255)),
                                .cpu_model = options.text("cpu"),
                                .firmware = absolute_file(options, "firmware"),
+                               .firmware_vars = absolute_file(options, "firmware-vars"),
                                .kernel = absolute_file(options, "kernel"),
                                .initrd = absolute_file(options, "initrd"),
                                .append = options.text("append"),
+                               .disk = parse_name<Disk>(options.text("disk")),
                                .net = parse_name<Net>(options.text("net")),
                                .user_data = absolute_file(options, "user-data")},
                      .ready = ready_of(options),
                      .timeout = options.duration("timeout")};
   if (choice.ready.kind == ReadySpec::Kind::ssh) choice.guest.net = Net::user;  // a way in
   if (choice.timeout.count() == 0) throw Error(ExitStatus::usage, "--timeout: 0 leaves no time to boot");
+  if (choice.guest.firmware_vars.empty() && !choice.guest.firmware.empty())
+    choice.guest.firmware_vars = firmware_vars_beside(choice.guest.firmware);
   check_guest(choice.guest);
   return choice;
 }

@@ -16,8 +16,8 @@ struct GuestChoice {
 
 // The options of every command that boots guests. Each adds a group of them.
 
-/// --memory, --cpus, --cpu, --machine, --accel, --qemu, --firmware, --kernel, --initrd, --append, --net,
-/// --user-data.
+/// --memory, --cpus, --cpu, --machine, --accel, --qemu, --disk, --firmware, --firmware-vars, --kernel,
+/// --initrd, --append, --net, --user-data.
 void add_guest_options(OptionTable& table);
 /// --ready, --timeout.
 void add_ready_options(OptionTable& table);

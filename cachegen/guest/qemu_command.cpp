@@ -37,13 +37,23 @@ class Builder {
   std::string suffix_;
 };
 
+/// A guest under KVM has kvmclock. Beside it virt-install takes the HPET away, which costs exits, has missed
+/// ticks of the RTC caught up and those of the PIT not: libvirt's <timer> elements, docs/adr/0012.
+bool keeps_time_by_kvm(const GuestSpec& guest) {
+  return guest.accel == Accel::kvm && guest.machine != Machine::microvm;
+}
+
 void add_machine(Builder& command, const GuestSpec& guest) {
   const bool microvm = guest.machine == Machine::microvm;
   // A microvm has no ACPI, as libvirt has it: with it QEMU makes 24 slots for devices instead of 8, and needs
   // a fifth more processor time to start.
   command.add("-machine", to_text(guest.machine) + (microvm ? ",acpi=off" : ",usb=off,vmport=off") +
-                              ",dump-guest-core=off");
+                              (keeps_time_by_kvm(guest) ? ",hpet=off" : "") + ",dump-guest-core=off");
   if (microvm) command.add("-global", "virtio-mmio.force-legacy=false");
+  if (keeps_time_by_kvm(guest)) {
+    command.add("-rtc", "base=utc,driftfix=slew");
+    command.add("-global", "kvm-pit.lost_tick_policy=delay");
+  }
   // Under TCG an eventfd per request is a switch of threads, with no kernel to save an exit by it: a recorded
   // Debian boot, replayed without its pauses, took 0.165 instead of 0.195 CPU-s without.
   if (microvm && guest.accel == Accel::tcg) command.add("-global", "virtio-mmio.ioeventfd=off");
@@ -54,6 +64,38 @@ void add_machine(Builder& command, const GuestSpec& guest) {
   command.add("-cpu", cpu_option(guest));
   command.add("-m", std::to_string(guest.memory / MiB) + "M");
   command.add("-smp", std::to_string(guest.cpus));
+}
+
+/// UEFI lies in one flash that nobody writes, its variables in another. The options of old are used since
+/// libvirt writes -machine, where their successors belong.
+void add_firmware(Builder& command, const GuestSpec& guest, const VmFiles& files) {
+  if (guest.firmware.empty()) return;
+  if (guest.firmware_vars.empty()) return command.add("-bios", guest.firmware);
+  command.add("-drive", "if=pflash,unit=0,format=raw,readonly=on,file.locking=off,file=" +
+                            option_value(guest.firmware));
+  command.add("-drive", "if=pflash,unit=1,format=raw,file=" + option_value(files.firmware_vars));
+}
+
+/// A disk of the guest, its `number`th, which makes the first one's controller too.
+void add_disk(Builder& command, const GuestSpec& guest, const std::string& node, const std::string& id,
+              int number) {
+  const std::string what = "drive=" + node + ",id=" + id;
+  switch (guest.disk) {
+    case Disk::virtio:
+      return command.virtio("virtio-blk", what);
+    case Disk::scsi:
+      if (number == 0) command.virtio("virtio-scsi", "id=scsi");
+      return command.add("-device", "scsi-hd,bus=scsi.0," + what);
+    case Disk::sata: {
+      // q35 has such a controller.
+      const bool own = guest.machine == Machine::q35;
+      if (number == 0 && !own) command.add("-device", "ahci,id=sata");
+      return command.add("-device", std::string("ide-hd,bus=") + (own ? "ide." : "sata.") +
+                                        std::to_string(number) + "," + what);
+    }
+    case Disk::nvme:
+      return command.add("-device", "nvme,serial=" + id + "," + what);
+  }
 }
 
 void add_identity(Builder& command, const GuestSpec& guest, const CommandExtras& extras) {
@@ -75,7 +117,6 @@ void add_identity(Builder& command, const GuestSpec& guest, const CommandExtras&
         "--user-data: machine microvm would number its disks the other way round with a second one; use "
         "--machine pc or q35");
   }
-  if (!guest.firmware.empty()) command.add("-bios", guest.firmware);
   if (!direct) return;
   command.add("-kernel", guest.kernel);
   if (!guest.initrd.empty()) command.add("-initrd", guest.initrd);
@@ -85,7 +126,7 @@ void add_identity(Builder& command, const GuestSpec& guest, const CommandExtras&
 void add_devices(Builder& command, const GuestSpec& guest, const std::vector<nlohmann::json>& chain,
                  const VmFiles& files, const CommandExtras& extras) {
   for (const nlohmann::json& node : chain) command.add("-blockdev", node.dump());
-  command.virtio("virtio-blk", "drive=" + chain.back().at("node-name").get<std::string>() + ",id=disk");
+  add_disk(command, guest, chain.back().at("node-name").get<std::string>(), "disk", 0);
   command.add("-object", "rng-builtin,id=entropy");
   command.virtio("virtio-rng", "rng=entropy");
   command.add("-chardev", "file,id=serial,path=" + option_value(files.serial_log));
@@ -102,14 +143,17 @@ void add_devices(Builder& command, const GuestSpec& guest, const std::vector<nlo
   }
   // Behind everything else: what a guest finds where does not depend on it.
   if (!extras.seed.empty()) {
-    const nlohmann::json node = {
-        {"driver", "raw"},
-        {"node-name", "seed"},
-        {"read-only", true},
-        {"file",
-         {{"driver", "file"}, {"filename", extras.seed.string()}, {"read-only", true}, {"locking", "off"}}}};
+    const bool read_only = guest.disk != Disk::sata;  // which QEMU has no such disks of
+    const nlohmann::json node = {{"driver", "raw"},
+                                 {"node-name", "seed"},
+                                 {"read-only", read_only},
+                                 {"file",
+                                  {{"driver", "file"},
+                                   {"filename", extras.seed.string()},
+                                   {"read-only", read_only},
+                                   {"locking", "off"}}}};
     command.add("-blockdev", node.dump());
-    command.virtio("virtio-blk", "drive=seed,id=seed");
+    add_disk(command, guest, "seed", "seed", 1);
   }
 }
 
@@ -121,6 +165,7 @@ Argv qemu_command(const GuestSpec& guest, const std::string& name, const std::ve
                "-display", "none"};
   Builder command(argv, guest.machine);
   add_machine(command, guest);
+  add_firmware(command, guest, files);
   add_identity(command, guest, extras);
   add_devices(command, guest, chain, files, extras);
   if (extras.no_reboot) command.add("-no-reboot");
@@ -130,6 +175,16 @@ Argv qemu_command(const GuestSpec& guest, const std::string& name, const std::ve
     command.add("-msg", "timestamp=on");
   }
   return argv;
+}
+
+void copy_firmware_vars(const GuestSpec& guest, const VmFiles& files) {
+  if (guest.firmware_vars.empty()) return;
+  fs::copy_file(guest.firmware_vars, files.firmware_vars, fs::copy_options::overwrite_existing);
+  fs::permissions(files.firmware_vars, fs::perms::owner_read | fs::perms::owner_write);
+}
+
+bool is_guest_disk(const std::string& qdev) {
+  return qdev == "disk" || qdev.find("/disk/") != std::string::npos;
 }
 
 int forwarded_port(const std::string& info_usernet, int guest_port) {

@@ -11,10 +11,11 @@
 
 namespace vmi {
 
-/// Files of one VM, made by QEMU.
+/// Files of one VM, made by QEMU unless said otherwise.
 struct VmFiles {
   fs::path serial_log;
-  fs::path agent_socket;  ///< QEMU listens; empty: no guest agent channel
+  fs::path agent_socket;   ///< QEMU listens; empty: no guest agent channel
+  fs::path firmware_vars;  ///< the VM's own copy (copy_firmware_vars()), with guest.firmware_vars
 };
 
 /// What differs between the VMs of one fleet, and between profile and launch.
@@ -37,6 +38,12 @@ struct CommandExtras {
 /// reads.
 Argv qemu_command(const GuestSpec& guest, const std::string& name, const std::vector<nlohmann::json>& chain,
                   const VmFiles& files, const CommandExtras& extras);
+
+/// Makes the VM's own copy of its firmware's variables, where it has any.
+void copy_firmware_vars(const GuestSpec& guest, const VmFiles& files);
+
+/// Whether a device of query-blockstats, by its `qdev`, is the guest's disk and not its seed.
+bool is_guest_disk(const std::string& qdev);
 
 /// The host port of a forward to the guest's `guest_port`, from what the monitor's "info usernet" prints; 0:
 /// there is none.

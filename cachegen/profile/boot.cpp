@@ -62,6 +62,7 @@ class Boot {
         trace_(trace_marker(spec.image.virtual_bytes)),
         deadline_(Deadline::after(spec.timeout)) {
     if (spec.ready.needs_ssh_forward()) guest_.net = Net::user;
+    if (!spec.guest.firmware_vars.empty()) files_.vm.firmware_vars = files_.folder / "vars.fd";
     if (!spec.guest.user_data.empty()) files_.seed = files_.folder / "seed.img";
     if (spec.ready.needs_agent_channel()) files_.vm.agent_socket = files_.folder / "agent";
   }
@@ -69,6 +70,7 @@ class Boot {
   BootRun run() {
     // The disk is there and QEMU runs.
     create_overlay(files_.overlay, spec_.image.virtual_bytes);
+    copy_firmware_vars(guest_, files_.vm);
     if (!files_.seed.empty()) write_text_atomically(files_.seed, seed_image(seed()));
     spawn_qemu();
     try {
@@ -222,10 +224,10 @@ class Boot {
 
   /// The requests that the disk has served, by QEMU's own account.
   std::uint64_t count_requests() {
+    if (spec_.guest.disk != Disk::virtio) return 0;  // QEMU's trace has those of virtio-blk alone
     std::uint64_t count = 0;
     for (const json& device : qmp_->execute("query-blockstats", monitor_deadline())) {
-      if (device.value("qdev", "").find("/disk/") == std::string::npos)
-        continue;  // a seed is no disk of ours
+      if (!is_guest_disk(device.value("qdev", ""))) continue;
       for (const char* kind :
            {"rd_operations", "wr_operations", "failed_rd_operations", "failed_wr_operations"}) {
         count += device.at("stats").value(kind, std::uint64_t{0});

@@ -38,6 +38,14 @@ TEST_CASE("what a node lacks of a model is named once, as --cpu takes it") {
                  Catch::Contains("--cpu Skylake-Server,-sse4.1,-avx512f,-rdctl-no"));
 }
 
+TEST_CASE("enlightenments that TCG would ignore are refused") {
+  for (const char* model : {"max,hv-relaxed", "qemu64,+hv_vapic", "max,hv_time=on"}) {
+    const GuestSpec guest{.accel = Accel::tcg, .cpu_model = model};
+    CHECK_THROWS_WITH(check_cpu(guest, Deadline::after(std::chrono::seconds(1))),
+                      Catch::Contains("need KVM"));
+  }
+}
+
 TEST_CASE("what QEMU says besides is passed on") {
   CHECK_THAT(cpu_problem(kSkylake, "qemu: unable to find CPU model 'x'\n"),
              Catch::Contains("qemu: unable to find CPU model 'x'") && Catch::Contains("qemu -cpu help"));

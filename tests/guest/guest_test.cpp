@@ -59,6 +59,24 @@ TEST_CASE("a guest has the node's CPU under KVM, all that QEMU emulates under TC
   CHECK(cpu_model_of({.accel = Accel::kvm, .cpu_model = "Nehalem"}) == "Nehalem");
 }
 
+TEST_CASE("the template of a firmware's variables is found beside it") {
+  const TempFolder folder(temp_root(), "firmware-test-");
+  const auto beside = [&](const std::string& name) { return firmware_vars_beside(folder.path() / name); };
+  for (const char* name : {"OVMF_VARS_4M.ms.fd", "edk2-i386-vars.fd"})
+    write_text_atomically(folder.path() / name, "");
+  CHECK(beside("OVMF_CODE_4M.ms.fd") == folder.path() / "OVMF_VARS_4M.ms.fd");
+  CHECK(beside("edk2-x86_64-secure-code.fd") == folder.path() / "edk2-i386-vars.fd");
+  CHECK(beside("bios-microvm.bin").empty());
+  CHECK_THROWS_WITH(beside("OVMF_CODE.fd"),
+                    Catch::Contains("OVMF_VARS.fd") && Catch::Contains("--firmware-vars"));
+}
+
+TEST_CASE("what a machine cannot attach is refused") {
+  CHECK_THROWS_WITH(check_guest({.machine = Machine::microvm, .kernel = "/etc/passwd", .disk = Disk::nvme}),
+                    Catch::Contains("--disk nvme"));
+  CHECK_THROWS_WITH(check_guest({.firmware_vars = "/etc/passwd"}), Catch::Contains("--firmware-vars needs"));
+}
+
 TEST_CASE("names of enums go there and back") {
   for (const Accel accel : {Accel::automatic, Accel::kvm, Accel::tcg})
     CHECK(parse_name<Accel>(to_text(accel)) == accel);

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "cachegen/guest/guest.hpp"
+#include "cachegen/build.hpp"
 #include "fixture.hpp"
 
 #include <catch2/catch.hpp>
@@ -146,6 +146,60 @@ TEST_CASE("every machine boots with both backends") {
   for (const VmFailed& vm : fixture.all<VmFailed>()) FAIL_CHECK(vm.reason);
   fixture.call(ResumeAll{});
   CHECK(fixture.wait_for<VmReady>(1).size() == 1);
+}
+
+TEST_CASE("a guest boots from every kind of disk, with both backends and in the profile") {
+  Fixture fixture(GENERATE(Backend::libvirt, Backend::qemu));
+  const Disk disk = GENERATE(Disk::scsi, Disk::sata, Disk::nvme);
+  const Machine machine = GENERATE(Machine::pc, Machine::q35);
+  CAPTURE(to_text(fixture.backend()), to_text(disk), to_text(machine));
+  auto vms = fixture.vms(1);
+  vms[0].guest.machine = machine;
+  vms[0].guest.disk = disk;
+  vms[0].guest.user_data = fs::path(GUEST_FOLDER) / "READY.boot";  // any file: the second disk counts
+  const BuildRequest request{.image = vms[0].image_url,
+                             .guest = vms[0].guest,
+                             .ready = vms[0].ready,
+                             .settle = std::chrono::milliseconds(0),
+                             .store = fixture.folder() / "store"};
+  vms[0].cache = fixture.call(FindCache{to_json(request)}).result.at("path");
+  fixture.call(fixture.prepare(vms));
+  for (const VmFailed& vm : fixture.all<VmFailed>()) FAIL_CHECK(vm.reason);
+  fixture.call(ResumeAll{});
+  CHECK(fixture.wait_for<VmReady>(1).size() == 1);
+  fixture.call(StopAll{});
+  CHECK(fixture.all<VmStopped>().at(0).stats.bytes_read >= 32 * 1024);
+}
+
+TEST_CASE("UEFI starts from a flash, and every VM has its own variables") {
+  const fs::path firmware = "/usr/share/OVMF/OVMF_CODE.fd";
+  if (!fs::exists(firmware)) {
+    WARN("SKIPPED: no '" << firmware.string() << "'; install ovmf");
+    return;
+  }
+  Fixture fixture(GENERATE(Backend::libvirt, Backend::qemu));
+  CAPTURE(to_text(fixture.backend()));
+  auto vms = fixture.vms(2, "SILENT");
+  for (VmSpec& vm : vms) {
+    vm.guest.memory = 128 * MiB;
+    vm.guest.firmware = firmware;
+    vm.guest.firmware_vars = firmware_vars_beside(firmware);
+    vm.ready = ReadySpec::parse("serial:BdsDxe: ");  // OVMF's boot manager looks for something to boot
+  }
+  const std::string untouched = read_text(vms[0].guest.firmware_vars);
+  const BuildRequest request{.image = vms[0].image_url,
+                             .guest = vms[0].guest,
+                             .ready = vms[0].ready,
+                             .settle = std::chrono::milliseconds(0),
+                             .store = fixture.folder() / "store"};
+  CHECK(fixture.call(FindCache{to_json(request)}).result.at("built") == true);
+  fixture.call(fixture.prepare(vms));
+  for (const VmFailed& vm : fixture.all<VmFailed>()) FAIL_CHECK(vm.reason);
+  fixture.call(ResumeAll{});
+  CHECK(fixture.wait_for<VmReady>(2).size() == 2);
+  for (const VmPrepared& vm : fixture.all<VmPrepared>())
+    CHECK(read_text(fs::path(vm.serial_log).parent_path() / "vars.fd") != untouched);
+  CHECK(read_text(vms[0].guest.firmware_vars) == untouched);
 }
 
 namespace {

@@ -44,6 +44,17 @@ TEST_CASE("the XML holds names and words with any characters") {
   CHECK_THAT(xml, Catch::Contains("<vcpu>2</vcpu>"));
 }
 
+TEST_CASE("both backends give a guest under KVM the same timers") {
+  VmPlan vm = plan();
+  vm.guest.accel = Accel::kvm;
+  vm.command =
+      qemu_command(vm.guest, vm.name, {{{"driver", "file"}, {"node-name", "overlay"}}}, vm.files, {});
+  CHECK_THAT(domain_xml(vm), Catch::Contains("<timer name='hpet' present='no'/>"));
+  const Argv words = words_for_qemu(vm.command);
+  CHECK(std::ranges::find(words, "-rtc") == words.end());
+  CHECK_THAT(domain_xml(plan()), !Catch::Contains("<clock"));
+}
+
 TEST_CASE("a VM that is bound says so to libvirt, which would else let it run anywhere") {
   VmPlan vm = plan();
   vm.cpus = {0, 1, 2, 8};

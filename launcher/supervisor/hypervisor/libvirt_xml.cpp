@@ -57,7 +57,7 @@ struct GivenOption {
 constexpr std::array kGivenByLibvirt = {
     GivenOption{"-name", 1},    GivenOption{"-nodefaults", 0}, GivenOption{"-no-user-config", 0},
     GivenOption{"-display", 1}, GivenOption{"-machine", 1},    GivenOption{"-accel", 1},
-    GivenOption{"-m", 1},       GivenOption{"-smp", 1},
+    GivenOption{"-m", 1},       GivenOption{"-smp", 1},        GivenOption{"-rtc", 1},
 };
 /// The one other option of qemu_command() that has no value.
 constexpr std::string_view kFlag = "-no-reboot";
@@ -109,6 +109,12 @@ std::string domain_xml(const VmPlan& vm) {
   xml += "  <vcpu" + cpuset + ">" + std::to_string(vm.guest.cpus) + "</vcpu>\n";
   xml += "  <os><type arch='x86_64' machine='" + to_text(vm.guest.machine) + "'>hvm</type></os>\n";
   xml += "  <features>\n" + features(vm) + "  </features>\n";
+  if (property(vm.command, "-machine", "hpet")) {
+    xml +=
+        "  <clock offset='utc'><timer name='rtc' tickpolicy='catchup'/><timer name='pit' "
+        "tickpolicy='delay'/>";
+    xml += "<timer name='hpet' present='no'/></clock>\n";
+  }
   xml += "  <on_poweroff>destroy</on_poweroff><on_reboot>restart</on_reboot><on_crash>destroy</on_crash>\n";
   xml += "  <devices>\n    <emulator>" + escaped(vm.guest.qemu) + "</emulator>\n";
   xml += "    <controller type='usb' model='none'/>\n    <memballoon model='none'/>\n  </devices>\n";

@@ -74,6 +74,7 @@ VmPlan plan_vm(const VmSpec& spec, const VmFolders& folders, HostFacts& facts) {
   extras.forward_ssh = spec.guest.net == Net::user;
   extras.kernel_args = kernel_args_of(spec);
   extras.credentials = credentials_of(spec);
+  if (!spec.guest.firmware_vars.empty()) plan.files.firmware_vars = plan.folder / "vars.fd";
   if (!spec.guest.user_data.empty()) plan.seed = plan.folder / "seed.img";
   extras.seed = plan.seed;
   plan.command = qemu_command(plan.guest, spec.name, blockdev_chain(chain_of(spec, plan, qemu, facts)),
@@ -84,6 +85,7 @@ VmPlan plan_vm(const VmSpec& spec, const VmFolders& folders, HostFacts& facts) {
 void make_files(const VmSpec& spec, const VmPlan& plan) {
   fs::create_directories(plan.folder);
   create_overlay(plan.overlay, spec.virtual_bytes);
+  copy_firmware_vars(plan.guest, plan.files);
   if (!plan.seed.empty()) write_seed(spec, plan.seed);
 }
 

@@ -2,6 +2,7 @@
 #include "launcher/supervisor/vm/vm_stats.hpp"
 
 #include "cachegen/guest/block_chain.hpp"
+#include "cachegen/guest/qemu_command.hpp"
 #include "cachegen/support/log.hpp"
 
 #include <ctime>
@@ -16,7 +17,7 @@ using nlohmann::json;
 std::int64_t guest_read_bytes(const json& devices) {
   for (const json& device : devices) {
     // The disk's own device; a seed disk is another.
-    if (device.value("qdev", "").find("/disk/") == std::string::npos) continue;
+    if (!is_guest_disk(device.value("qdev", ""))) continue;
     return device.at("stats").at("rd_bytes").get<std::int64_t>();
   }
   return kUnknown;
