@@ -56,7 +56,7 @@ std::string describe_boot(int run, int runs, const BootStatus& status) {
   const char* const stages[] = {"starting", "booting", "settling"};
   std::string text = std::string("profile") + which + ": " + stages[static_cast<int>(status.stage)];
   if (status.stage != BootStatus::Stage::starting) {
-    text += ", " + format_duration(status.elapsed) + ", " + format_size(status.base_bytes) + " read";
+    text += ", " + format_size(status.base_bytes) + " read";
   }
   if (!status.console.empty()) text += " | " + status.console;
   return text;

@@ -1,9 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
-// vmilaunch: starts VMs on all ranks of an MPI job at once. README.md beside this file has the stages.
+// vmilaunch: starts VMs on all ranks of an MPI job at once. README.md beside this file has the rooms,
+// launch/launch.cpp the stages.
 #include "cachegen/support/interrupt.hpp"
+#include "cachegen/support/log.hpp"
+#include "launcher/desk/desk.hpp"
 #include "launcher/launch/launch.hpp"
 #include "launcher/launch/signals.hpp"
+#include "launcher/mpi/mpi_team.hpp"
 #include "launcher/node/warm.hpp"
+#include "launcher/supervisor/ipc/client.hpp"
 
 #include <cstdlib>
 #include <iostream>
@@ -68,8 +73,12 @@ int launch_main(int argc, char** argv) {
 
   int status = 0;
   {
-    Rank rank(options, session, supervisor, Waiter{Deadline::after(120s)});
-    Launch launch(rank, shell_quoted(Argv(argv, argv + argc)));
+    MpiTeam team(session, Deadline::after(120s));
+    Rank rank(team, supervisor, options.keep_going);
+    Launch launch(rank, options, [&](const LaunchClock& clock) -> std::unique_ptr<Reporter> {
+      if (options.dry_run) return std::make_unique<ErrorsOnly>();
+      return std::make_unique<Desk>(options, clock, shell_quoted(Argv(argv, argv + argc)), team.layout());
+    });
     status = launch.run();
   }
   supervisor.shutdown(Deadline::after(10s));

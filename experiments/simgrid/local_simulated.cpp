@@ -8,7 +8,10 @@
 #include "launcher/mpi/agree.hpp"
 #include "launcher/mpi/chunk_sink.hpp"
 #include "launcher/mpi/chunk_source.hpp"
+#include "launcher/mpi/collective.hpp"
+#include "launcher/mpi/lifeline.hpp"
 #include "launcher/mpi/watchdog.hpp"
+#include "launcher/node/node_pool.hpp"
 
 #include <algorithm>
 
@@ -16,6 +19,7 @@ namespace vmi {
 
 Model g_model;
 std::size_t g_checked_bytes = 0;
+std::vector<double> g_alarms;
 
 namespace {
 
@@ -48,6 +52,7 @@ Outgoing make_cache(const StageOptions& options) {
   Outgoing outgoing;
   Payload& payload = outgoing.payload;
   payload.name = "cache";
+  outgoing.path = payload.name;
   payload.size = options.cache_bytes;
   payload.metadata_bytes = payload.size;  // chunks in the file's order, the short one last
   std::vector<std::byte> chunk(kDigestChunk);
@@ -62,6 +67,65 @@ Outgoing make_cache(const StageOptions& options) {
 
 void letter_taken() {
   pause(g_model.letter_s);
+}
+
+namespace {
+
+/// seam_time.cpp ends a nap on its descriptor, which is none of the kernel's.
+class SimulatedAlarm final : public Alarm {
+ public:
+  SimulatedAlarm() : fd_(kFirstAlarm + static_cast<int>(g_alarms.size())) { g_alarms.push_back(-1); }
+  int fd() const override { return fd_; }
+  void set(std::int64_t at_ns) override {
+    g_alarms[static_cast<std::size_t>(fd_ - kFirstAlarm)] = static_cast<double>(at_ns) * 1e-9;
+  }
+
+ private:
+  int fd_;
+};
+
+}  // namespace
+
+std::unique_ptr<Alarm> make_alarm() {
+  return std::make_unique<SimulatedAlarm>();
+}
+
+// Sockets, which the simulation has none of: what the ranks tell each other to find them.
+Lifeline::Lifeline(const Comm& world, std::string_view /*node_key*/, const Waiter& waiter)
+    : try_end_(Deadline::after({})), next_look_(Deadline::after({})) {
+  constexpr std::size_t kAddressBytes = 55;
+  exchange_in_ring(world, std::string(kAddressBytes, 'a'), waiter, "addresses");
+}
+std::optional<Lifeline::Lost> Lifeline::lost() {
+  return std::nullopt;
+}
+void Lifeline::close() {
+}
+
+// Each node's pool is empty, and takes what comes.
+NodePool::NodePool(const fs::path& node_dir, std::optional<Bytes> /*budget*/)
+    : folder_(node_dir / "cache"), budget_(GiB) {
+}
+bool NodePool::holds(const std::string& /*digest*/, Bytes /*size*/) {
+  return false;
+}
+bool NodePool::holds_filled(const std::string& /*name*/) {
+  return false;
+}
+void NodePool::make_room(Bytes /*bytes*/) {
+}
+Bytes NodePool::room() const {
+  return 1024 * GiB;
+}
+bool NodePool::keep(const fs::path& /*file*/, const std::string& name, const Publish& publish) {
+  publish(path_of(name));
+  return true;
+}
+bool NodePool::close() {
+  return false;
+}
+bool NodePool::has(const std::string& /*name*/) const {
+  return false;
 }
 
 Target::Target(fs::path path, const Payload&) : path_(std::move(path)) {

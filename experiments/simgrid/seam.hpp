@@ -18,6 +18,11 @@ namespace vmi {
 /// collectives).
 void nap(double seconds);
 
+/// Descriptors from this number on are alarms: a nap on one ends when its time (simulated seconds; -1: none)
+/// has come.
+inline constexpr int kFirstAlarm = 1'000'000;
+extern std::vector<double> g_alarms;
+
 /// Lets a rank's simulated time pass.
 void pause(double seconds);
 

@@ -3,10 +3,12 @@
 // (--wrap).
 #include "experiments/simgrid/seam.hpp"
 
+#include <algorithm>
 #include <chrono>
 #include <cmath>
 #include <cstdio>
 
+#include <poll.h>
 #include <simgrid/s4u.hpp>
 #include <time.h>
 
@@ -37,8 +39,17 @@ int __wrap_sched_yield() {
   return 0;
 }
 
-int __wrap_ppoll(void* /*fds*/, unsigned long /*count*/, const timespec* time, const void* /*signals*/) {
-  vmi::nap(static_cast<double>(time->tv_sec) + static_cast<double>(time->tv_nsec) * 1e-9);
+int __wrap_ppoll(pollfd* fds, unsigned long count, const timespec* time, const void* /*signals*/) {
+  double seconds = static_cast<double>(time->tv_sec) + static_cast<double>(time->tv_nsec) * 1e-9;
+  if (count == 1 && fds->fd >= vmi::kFirstAlarm) {
+    const double alarm = vmi::g_alarms[static_cast<std::size_t>(fds->fd - vmi::kFirstAlarm)];
+    if (alarm > Engine::get_clock()) {
+      // What wakes a rank at its time is not one of its MPI operations.
+      vmi::pause(std::min(seconds, alarm - Engine::get_clock() + 1e-9));
+      return 0;
+    }
+  }
+  vmi::nap(seconds);
   return 0;
 }
 }

@@ -31,8 +31,7 @@ void add_stage_options(OptionTable& table) {
       .add({"scheme", 0, "WHICH", "automatic", "the data's path", {"automatic", "chain", "two_trees"}})
       .add(
           {"prepare", 0, "S,S,...", "0.3", "seconds for creating a rank's VMs; each rank takes one of these"})
-      .add({"boot", 0, "S,S,...", "1", "seconds until its VMs are ready; each rank takes one of these"})
-      .add({"timeout", 0, "TIME", "3600s", "for each stage"});
+      .add({"boot", 0, "S,S,...", "1", "seconds until its VMs are ready; each rank takes one of these"});
 }
 
 StageOptions stage_options(const Options& options) {
@@ -45,7 +44,6 @@ StageOptions stage_options(const Options& options) {
                                                      : Scheme::automatic;
   stages.prepare_s = seconds_of(options, "prepare");
   stages.boot_s = seconds_of(options, "boot");
-  stages.timeout = std::chrono::duration_cast<std::chrono::seconds>(options.duration("timeout"));
   return stages;
 }
 

@@ -1,17 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
-// The stages in the order of launcher/launch/launch.cpp, and with the same collective calls in each: what a
-// change there adds or saves belongs here too. Letters have the size of the product's.
 #include "experiments/simgrid/stages.hpp"
 
-#include "launcher/mpi/agree.hpp"
-#include "launcher/mpi/clock.hpp"
-#include "launcher/mpi/collective.hpp"
-#include "launcher/mpi/mailbox.hpp"
-#include "launcher/mpi/nodes.hpp"
+#include "experiments/simgrid/stand_in.hpp"
+#include "launcher/mpi/mpi_team.hpp"
 #include "launcher/mpi/scheme.hpp"
 
 #include <cstring>
-#include <limits>
 #include <random>
 
 namespace vmi {
@@ -19,172 +13,63 @@ namespace {
 
 using namespace std::chrono_literals;
 
-constexpr std::size_t kAddressBytes = 55;  // of what a rank tells its neighbours in lifeline.cpp
-constexpr std::size_t kPlanBytes = 500;    // of one image's plan
-constexpr std::size_t kLetterBytes = 250;  // of an event as JSON
-constexpr auto kPumpEvery = 2ms;
-constexpr int kAllLetters = std::numeric_limits<int>::max();
-constexpr int kLettersBesideData = 8;  // launch_deploy.cpp
-
-class Stages {
+/// The launch owns its reporter; this one hands on to what outlives it.
+class Handing final : public Reporter {
  public:
-  Stages(Session& session, const StageOptions& options)
-      : session_(session), world_(session.world()), options_(options), first_(session.rank() == 0) {}
-
-  nlohmann::json run();
+  explicit Handing(StageReporter& to) : to_(to) {}
+  void phase(const std::string& name, const std::string& text) override { to_.phase(name, text); }
+  void take(int rank, const std::string& letter) override { to_.take(rank, letter); }
+  int conclude(const LaunchEnd& end, ExitStatus own) override { return to_.conclude(end, own); }
 
  private:
-  void plan();
-  void offer();
-  void distribute();
-  void prepare();
-  void boot();
-  void end();
-
-  Waiter waiter() {
-    if (!mailbox_) return {Deadline::after(options_.timeout)};
-    return {Deadline::after(options_.timeout), [this] { pump(); }};
-  }
-  void agreed(std::string_view what, const std::optional<Error>& failure = std::nullopt) {
-    agree(world_, failure, waiter(), what);
-  }
-  void pump();
-  void post(std::string_view what);
-  void stay_until(std::int64_t at_ns);
-  double own(const std::vector<double>& choices) const;
-
-  Session& session_;
-  const Comm& world_;
-  const StageOptions& options_;
-  bool first_;
-  NodeLayout layout_;
-  std::optional<Mailbox> mailbox_;
-  std::optional<Outgoing> cache_;  // on the first rank, until it is offered
-  std::optional<Distribution> distribution_;
-  DistributeResult result_;
-  std::int64_t prepared_ns_ = 0;
-  int letters_ = 0;
-  int letters_at_once_ = kAllLetters;
-  int finals_ = 0;
+  StageReporter& to_;
 };
 
-/// One of `choices`, always the same for a rank.
-double Stages::own(const std::vector<double>& choices) const {
-  if (choices.empty()) return 0;
-  std::minstd_rand random(static_cast<unsigned>(session_.rank()) + 1);
-  random.discard(3);
-  return choices[random() % choices.size()];
+const StageOptions* g_options = nullptr;  // of the one launch that this program does at a time
+thread_local BringTimes g_first_times;    // of rank 0, which reports
+
+std::unique_ptr<CacheSupply> make_stand_in(const SupplySetting& setting) {
+  static BringTimes others;
+  return std::make_unique<StandInSupply>(setting, *g_options, setting.rank.first() ? g_first_times : others);
 }
 
-void Stages::post(std::string_view what) {
-  const std::string text = nlohmann::json{{"event", what}, {"rank", session_.rank()}}.dump();
-  const std::size_t blanks = kLetterBytes - std::min(kLetterBytes, text.size());
-  mailbox_->post(text + std::string(blanks, ' '));
+LaunchOptions launch_options(const StageOptions& options, int ranks, const std::string& node) {
+  static const CacheMode mode = {.name = "stand-in", .help = "", .make = make_stand_in};
+  LaunchOptions launch;
+  launch.images = {{"image", 0}};
+  launch.vms = ranks;
+  launch.hostname_prefix = "vm";
+  launch.cache = &mode;
+  launch.node_dir = options.folder / node;
+  launch.cache_dir = options.folder / "store";
+  launch.output = options.folder / "run.h5";
+  launch.overcommit = Overcommit::all;  // the ranks of a box share one machine
+  launch.timeout = 3600s;
+  launch.ready = ReadySpec::parse("none");
+  return launch;
 }
 
-void Stages::pump() {
-  for (int taken = 0; taken < letters_at_once_; ++taken) {
-    const std::optional<Mailbox::Letter> letter = mailbox_->poll();
-    if (!letter) return;
-    ++letters_;
-    if (nlohmann::json::parse(letter->text).at("event") == "final") ++finals_;
-    letter_taken();
-  }
+/// Where nothing limits a launch.
+HostView no_host() {
+  HostView host;
+  host.root = "/nonexistent";
+  host.variable = [](const char*) { return std::string(); };
+  return host;
 }
 
-void Stages::stay_until(std::int64_t at_ns) {
-  for (std::int64_t left = 0; (left = at_ns - monotonic_ns()) > 0;) {
-    if (first_) pump();
-    const auto rest = std::chrono::microseconds(left / 1000 + 1);
-    sleep_for(first_ ? std::min<std::chrono::microseconds>(rest, kPumpEvery) : rest, -1);
-  }
+double seconds_between(std::int64_t begin_ns, std::int64_t end_ns) {
+  return static_cast<double>(end_ns - begin_ns) * 1e-9;
 }
 
-void Stages::plan() {
-  layout_ = group_by_node(world_, waiter());
-  layout_.one_clock = false;  // the simulated nodes are machines of their own
-  mailbox_.emplace(world_);
-  exchange_in_ring(world_, std::string(kAddressBytes, 'a'), waiter(), "addresses");
-  std::string told(kPlanBytes, 'p');
-  tell(world_, std::nullopt, told, waiter(), "planning");
-  const ClockOffset offset = measure_clock(layout_, waiter());
-  gather(world_, std::to_string(offset.offset_ns), 0, waiter(), "the clocks' offsets");
-  post("node");
-  agreed("looking at the allocation");  // everything fits
-  told = first_ ? std::string(kPlanBytes, 'c') : "";
-  tell(world_, std::nullopt, told, waiter(), "finding the boot cache");
-}
-
-void Stages::offer() {
-  DistributeHooks hooks;
-  if (!first_) hooks.target = [this](const Payload&) { return options_.folder / "received"; };
-  hooks.on_metadata_ready = [this] {
-    prepared_ns_ = monotonic_ns() + static_cast<std::int64_t>(own(options_.prepare_s) * 1e9);
-  };
-  std::optional<Outgoing> outgoing;
-  if (first_) outgoing = std::move(cache_);
-  const auto failure = attempt([&] {
-    distribution_.emplace(layout_.leaders, std::move(outgoing), std::move(hooks), options_.distribute,
-                          waiter());
-  });
-  agreed("offering the cache", failure);
-  distribution_->find_places(waiter());
-}
-
-void Stages::distribute() {
-  letters_at_once_ = kLettersBesideData;
-  const auto failure = attempt([&] { result_ = distribution_->run(waiter()); });
-  letters_at_once_ = kAllLetters;
-  // Where the stage ends. A launch agrees on this only with its VMs' creation.
-  agreed("distributing the cache", failure);
-  post("cache");
-}
-
-void Stages::prepare() {
-  stay_until(prepared_ns_);
-  agreed("preparing the VMs");
-}
-
-void Stages::boot() {
-  agreed("starting the VMs");
-  post("running");
-  stay_until(monotonic_ns() + static_cast<std::int64_t>(own(options_.boot_s) * 1e9));
-  post("ready");
-  barrier(world_, waiter(), "all ranks' VMs to get ready");
-}
-
-void Stages::end() {
-  post("final");
-  const auto what = [] { return "the last messages"; };
-  wait_until([&] { return mailbox_->all_sent(); }, waiter(), what);
-  if (first_) wait_until([&] { return finals_ == session_.ranks(); }, waiter(), what);
-  all_max(world_, 0, waiter(), "the exit status");
-}
-
-nlohmann::json Stages::run() {
-  const std::pair<const char*, void (Stages::*)()> stages[] = {
-      {"plan", &Stages::plan},       {"offer", &Stages::offer}, {"distribute", &Stages::distribute},
-      {"prepare", &Stages::prepare}, {"boot", &Stages::boot},   {"end", &Stages::end}};
-  if (first_) {
-    cache_ = make_cache(options_);
-    cache_->payload.metadata_bytes = std::min<Bytes>(options_.cache_bytes, 1 * MiB);
-  }
-  barrier(world_, waiter(), "the launch to begin");
-  nlohmann::json seconds;
-  const std::int64_t zero = monotonic_ns();
-  for (const auto& [name, stage] : stages) {
-    const std::int64_t begin = monotonic_ns();
-    (this->*stage)();
-    seconds[name] = static_cast<double>(monotonic_ns() - begin) * 1e-9;
-  }
-  const double total = static_cast<double>(monotonic_ns() - zero) * 1e-9;
-  return {{"nodes", layout_.nodes},
-          {"cache_bytes", options_.cache_bytes},
-          {"scheme", to_text(result_.scheme)},
-          {"wire_bytes", result_.wire_bytes},
-          {"letters", letters_},
-          {"seconds", seconds},
-          {"total_s", total}};
+nlohmann::json seconds_of(const StageReporter& heard, std::int64_t end_ns) {
+  const auto at = [&](const char* phase) { return heard.begin_ns.at(phase); };
+  const double brought = g_first_times.offer_s + g_first_times.move_s;
+  return {{"plan", seconds_between(at("plan"), at("distribute"))},
+          {"offer", g_first_times.offer_s},
+          {"distribute", g_first_times.move_s},
+          {"prepare", seconds_between(at("distribute"), at("start")) - brought},
+          {"boot", seconds_between(at("start"), at("stop"))},
+          {"end", seconds_between(at("stop"), end_ns)}};
 }
 
 }  // namespace
@@ -198,7 +83,30 @@ void fill_chunk(std::size_t number, std::span<std::byte> bytes) {
 }
 
 nlohmann::json run_stages(Session& session, const StageOptions& options) {
-  return Stages(session, options).run();
+  g_options = &options;
+  MpiTeam team(session, Deadline::after(600s), options.distribute, true);
+  team.meet(600s, "the launch to begin");
+  StandInSupervisor supervisor(options, team.rank());
+  const LaunchOptions launch_with = launch_options(options, team.layout().ranks, team.layout().node_key);
+  Rank rank(team, supervisor, false, no_host());
+  StageReporter heard;
+  const std::int64_t zero = monotonic_ns();
+  Launch launch(rank, launch_with, [&](const LaunchClock&) { return std::make_unique<Handing>(heard); });
+  const int status = launch.run();
+  const std::int64_t end = monotonic_ns();
+  if (status != 0) {
+    throw heard.failure.value_or(
+        Error(static_cast<ExitStatus>(status), "the launch failed; rank 0 knows why"));
+  }
+  if (!team.first()) return {};
+  return {{"nodes", team.layout().nodes},
+          {"cache_bytes", options.cache_bytes},
+          {"scheme",
+           to_text(resolve_options(options.distribute, team.layout().nodes, options.cache_bytes).scheme)},
+          {"wire_bytes", heard.wire_bytes},
+          {"letters", heard.letters},
+          {"seconds", seconds_of(heard, end)},
+          {"total_s", seconds_between(zero, end)}};
 }
 
 }  // namespace vmi

@@ -3,58 +3,56 @@
 
 #include "cachegen/support/progress_line.hpp"
 #include "launcher/desk/fleet.hpp"
+#include "launcher/desk/reporter.hpp"
+#include "launcher/desk/summary.hpp"
 #include "launcher/launch/launch_options.hpp"
 #include "launcher/record/journal.hpp"
+#include "launcher/team/layout.hpp"
 
 #include <map>
 #include <optional>
 #include <string>
 #include <vector>
 
-#include <nlohmann/json.hpp>
-
 namespace vmi {
 
 /// Rank 0's desk: all letters end here, the journal is written here, and progress is shown from here.
-class Desk {
+class Desk final : public Reporter {
  public:
-  Desk(const LaunchOptions& options, const LaunchClock& clock, const std::string& command_line, int ranks);
+  /// Starts the journal. Throws as Journal::create().
+  Desk(const LaunchOptions& options, const LaunchClock& clock, const std::string& command_line,
+       const NodeLayout& layout);
 
-  Journal& journal() { return journal_; }
-  ProgressLine& progress() { return progress_; }
-  const Fleet& fleet() const { return *fleet_; }
-  bool planned() const { return fleet_.has_value(); }
-
-  /// From here on, letters about VMs are understood.
-  void plan(std::vector<VmRow> vms);
-  /// Nanoseconds to add to each rank's clock to get rank 0's.
-  void clock_offsets(std::vector<std::int64_t> offsets_ns) { offsets_ns_ = std::move(offsets_ns); }
-
-  /// Ends the phase before and begins this one; `text` is for people.
-  void phase(const std::string& name, const std::string& text);
-  void end_phase();
-  /// An error of the launch, for the record.
-  void failure(const Error& error, const std::string& source);
-
-  /// Takes a letter of rank `rank`: {"event": text}, {"node": NodeRow fields} or {"final": true}.
-  void take(int rank, const nlohmann::json& letter);
-  int finals() const { return finals_; }
-  const std::vector<PhaseRow>& phases() const { return phases_; }
-  void tick();
-
-  /// How the nodes came by their caches; nothing while none has said so.
-  struct Caches {
-    std::int64_t nodes = 0;  ///< that have any
-    std::int64_t held = 0;   ///< of these, by an earlier launch's doing
-    std::int64_t wire_bytes = 0;
-  };
-  std::optional<Caches> caches() const;
-
-  /// "ready 3/8" and the like, for the phase that runs.
-  std::string counters() const;
+  fs::path journal() const override { return journal_.path(); }
+  void phase(const std::string& name, const std::string& text) override;
+  void end_phase() override;
+  void progress(const std::string& text, double fraction) override;
+  void leave_terminal() override { progress_.pause(); }
+  void plan(std::vector<VmRow> vms, const RunAttributes& known,
+            std::vector<std::int64_t> offsets_ns) override;
+  void image(const ImageRow& known) override { journal_.image(known); }
+  void boot_trace(std::span<const BootTraceRow> rows) override { journal_.boot_trace(rows); }
+  void failure(const Error& error, const std::string& source) override;
+  void take(int rank, const std::string& letter) override;
+  void tick() override;
+  std::string hosts() const override;
+  int conclude(const LaunchEnd& end, ExitStatus own) override;
 
  private:
-  const LaunchClock& clock_;
+  /// How many VMs have reached what the phase waits for, as text and as a fraction.
+  struct Counter {
+    std::string text;
+    double fraction = -1;
+  };
+  Counter counter() const;
+  /// What the progress line says now.
+  Counter shown() const;
+  void show();
+  void close_record(const LaunchEnd& end, ExitStatus own, Summary& summary);
+
+  const LaunchOptions& options_;
+  LaunchClock clock_;
+  NodeLayout layout_;
   Journal journal_;
   ProgressLine progress_;
   std::optional<Fleet> fleet_;
@@ -63,10 +61,8 @@ class Desk {
   std::vector<PhaseRow> phases_;
   bool in_phase_ = false;
   std::string phase_text_;
-  int finals_ = 0;
+  std::string stage_text_;  ///< of progress(), which tells more than the phase does
+  double stage_fraction_ = -1;
 };
-
-/// A node's row as a letter, and back. Times are on rank 0's clock already.
-nlohmann::json node_letter(const NodeRow& row);
 
 }  // namespace vmi

@@ -3,7 +3,6 @@
 
 #include <algorithm>
 #include <cmath>
-#include <iostream>
 
 namespace vmi {
 namespace {
@@ -21,15 +20,6 @@ std::string padded(std::string text, std::size_t width) {
 
 std::string first_line(const std::string& text) {
   return text.substr(0, text.find('\n'));
-}
-
-const char* outcome(const std::optional<Error>& failure, int status) {
-  if (status == static_cast<int>(ExitStatus::interrupted) ||
-      status == static_cast<int>(ExitStatus::terminated))
-    return "interrupted";
-  if (status == static_cast<int>(ExitStatus::timed_out)) return "timed_out";
-  if (status == static_cast<int>(ExitStatus::vm_failed)) return "vm_failed";
-  return failure ? "failed" : "ready";
 }
 
 }  // namespace
@@ -113,58 +103,6 @@ nlohmann::json Summary::to_json() const {
     if (vm.row.state == vm_state::failed) json["failures"][vm.row.name] = vm.row.error;
   }
   return json;
-}
-
-int conclude(Desk& desk, const LaunchOptions& options, const std::optional<Error>& failure,
-             const std::optional<int>& command_status, const LaunchClock& clock) {
-  const Fleet* fleet = desk.planned() ? &desk.fleet() : nullptr;
-  ExitStatus own = ExitStatus::ok;
-  if (failure) {
-    own = failure->status();
-  } else if (fleet != nullptr && fleet->failed() > 0) {
-    own = fleet->all_failures_timed_out() ? ExitStatus::timed_out : ExitStatus::vm_failed;
-  }
-  int status = static_cast<int>(own);
-  if (options.command && !options.dry_run) {
-    // CMD's status is the launch's, once it ran; that some VM failed under --keep-going is in the record.
-    status = failure ? static_cast<int>(exit_status_with_command(own))
-                     : command_status.value_or(static_cast<int>(ExitStatus::launch_failed));
-  }
-
-  Summary summary{.exit_status = status,
-                  .error = failure ? failure->what() : "",
-                  .record = options.output.string(),
-                  .fleet = fleet};
-  desk.phase("record", "writing the record");
-  desk.end_phase();
-  desk.progress().finish();
-  summary.phases = desk.phases();
-  summary.caches = desk.caches();
-  if (failure) {
-    std::string message = failure->what();
-    if (options.command)
-      message += " (the launch's own status is " + std::to_string(static_cast<int>(own)) + ")";
-    log_error(message);
-  }
-  try {
-    if (summary.caches) {
-      RunAttributes known;
-      known.nodes_held = summary.caches->held;
-      desk.journal().attributes(known);
-    }
-    desk.journal().end({outcome(failure, static_cast<int>(own)), status, summary.error, clock.now()});
-    desk.journal().finish();
-  } catch (const Error& error) {
-    log_error(error.what());
-    summary.record.clear();
-    if (status == 0) summary.exit_status = status = static_cast<int>(error.status());
-  }
-  if (options.json) {
-    std::cout << summary.to_json().dump(2) << std::endl;
-  } else {
-    std::cout << summary.to_text() << std::flush;
-  }
-  return status;
 }
 
 }  // namespace vmi

@@ -26,13 +26,6 @@ struct ImagePlan {
 
   std::vector<std::uint64_t> hashes;  ///< chunk_hashes() of the payload; on rank 0, not told
   bool single_local_file = false;     ///< the image is one file on rank 0's node; not told
-
-  fs::path local;  ///< the payload as this rank's VMs open it; not told, found by each node
-
-  // --cache cold; not told, found by each node.
-  int filler =
-      -1;  ///< index of the node's VM that fills `local`, which no other VM then opens; -1: it is full
-  fs::path keep_as;  ///< where `local` goes once it is filled
 };
 
 void to_json(nlohmann::json& json, const ImagePlan& image);

@@ -113,26 +113,18 @@ void read_placement(const Options& options, LaunchOptions& launch) {
 
 void read_cache(const Options& options, LaunchOptions& launch) {
   const std::string cache = options.text("cache");
-  if (cache == "auto") {
-    launch.cache = CacheMode::automatic;
-  } else if (cache == "none") {
-    launch.cache = CacheMode::none;
-  } else if (cache == "cold") {
-    launch.cache = CacheMode::cold;
-  } else if (cache == "full") {
-    launch.cache = CacheMode::full;
-  } else {
-    if (cache.empty())
-      throw usage("--cache: the name is empty; say auto, none, cold, full or a cache's path");
-    launch.cache = CacheMode::path;
+  launch.cache = &cache_mode(cache);
+  if (launch.cache->takes_path) {
     launch.cache_path = fs::absolute(cache);
     if (launch.images.size() > 1)
       throw usage("--cache PATH is one image's cache; with several images use --cache auto");
   }
   read_placement(options, launch);
   launch.verify = parse_name<VerifyChoice>(options.text("verify-cache"));
-  if (launch.cache == CacheMode::cold && launch.placement == Placement::shared)
-    throw usage("--cache cold fills a cache on each node; --cache-placement shared is for one that is made");
+  if (launch.placement == Placement::shared && !launch.cache->can_be_shared) {
+    throw usage("--cache-placement shared is for a boot cache that was made beforehand, and --cache " +
+                cache + " uses none; drop one of the two");
+  }
   launch.quota = options.size("quota");
   if (launch.quota == 0)
     throw usage("--quota: a cache needs room; use --cache none for a launch without one");
@@ -144,7 +136,7 @@ void read_cache(const Options& options, LaunchOptions& launch) {
   launch.granularity = options.size("granularity");
   launch.driver = parse_name<Driver>(options.text("driver"));
   launch.aio = parse_name<Aio>(options.text("aio"));
-  if (launch.driver == Driver::qcow2 && launch.cache == CacheMode::cold)
+  if (launch.driver == Driver::qcow2 && launch.cache->fills)
     throw usage(
         "--driver qcow2 reads caches and cannot fill one; for --cache cold use vmicache or copy-on-read");
 }
@@ -230,8 +222,7 @@ const OptionTable& launch_option_table() {
         .add({.name = "cache",
               .metavar = "auto|none|cold|full|PATH",
               .default_value = "auto",
-              .help = "auto: find or profile; none: plain overlays; cold: fill while booting; full: send the "
-                      "whole image; PATH: this cache."})
+              .help = cache_modes_help()})
         .add({.name = "cache-placement",
               .metavar = "node|shared|URL",
               .default_value = "node",

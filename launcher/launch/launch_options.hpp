@@ -6,6 +6,7 @@
 #include "cachegen/guest/ready.hpp"
 #include "cachegen/support/options.hpp"
 #include "launcher/supervisor/ipc/protocol.hpp"
+#include "launcher/supply/modes.hpp"
 
 #include <map>
 #include <optional>
@@ -19,19 +20,11 @@ struct ImageRequest {
   int vms = 0;  ///< 0: as many as --vms says
 };
 
-enum class CacheMode { automatic, none, cold, full, path };
 enum class Placement { node, shared };
 enum class VerifyChoice { sample, full, none };
 /// What the VMs of a node may want more of than the node's allocation has.
 enum class Overcommit { none, cpus, all };
 
-template <>
-inline constexpr NameTable<CacheMode, 5> kNames<CacheMode>{"cache mode",
-                                                           {{{CacheMode::automatic, "auto"},
-                                                             {CacheMode::none, "none"},
-                                                             {CacheMode::cold, "cold"},
-                                                             {CacheMode::full, "full"},
-                                                             {CacheMode::path, "path"}}}};
 template <>
 inline constexpr NameTable<Placement, 2> kNames<Placement>{
     "placement", {{{Placement::node, "node"}, {Placement::shared, "shared"}}}};
@@ -50,8 +43,8 @@ struct LaunchOptions {
   int vms_per_node = 0;  ///< 0: vms counts
   GuestSpec guest;
 
-  CacheMode cache = CacheMode::automatic;
-  fs::path cache_path;  ///< with CacheMode::path
+  const CacheMode* cache = &cache_modes().front();
+  fs::path cache_path;  ///< with the mode that takes one
   Placement placement = Placement::node;
   std::string cache_url;  ///< with Placement::shared: where nodes read the cache; empty: by its path
   VerifyChoice verify = VerifyChoice::sample;

@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "launcher/launch/rank.hpp"
 
+#include "cachegen/support/log.hpp"
 #include "launcher/desk/fleet.hpp"
+#include "launcher/launch/letter.hpp"
 #include "launcher/launch/signals.hpp"
 
 #include <csignal>
@@ -19,28 +21,26 @@ std::string failure_text(const VmFailed& failure, const std::string& hostname) {
 
 }  // namespace
 
-Rank::Rank(const LaunchOptions& options, Session& session, Supervisor& supervisor, const Waiter& start_up)
-    : options_(options),
-      session_(session),
-      supervisor_(supervisor),
-      layout_(group_by_node(session.world(), start_up)),
-      mailbox_(session.world()),
-      lifeline_(session.world(), layout_.node_key, start_up) {
+std::string rank_name(const NodeLayout& layout) {
+  return "rank " + std::to_string(layout.rank) + " on " + layout.hostname;
+}
+
+Rank::Rank(Team& team, SupervisorPort& supervisor, bool keep_going, HostView host)
+    : team_(team), supervisor_(supervisor), keep_going_(keep_going), host_(std::move(host)) {
+  team_.while_waiting([this] { pump(); }, supervisor_.fd());
+}
+
+Rank::~Rank() {
+  team_.while_waiting({}, -1);
 }
 
 void Rank::begin_end() {
   ending_ = true;
-  lifeline_.close();
+  team_.leave();
 }
 
-Waiter Rank::waiter(Deadline::Clock::duration duration) {
-  return {Deadline::after(duration), [this] { pump(); }, supervisor_.fd()};
-}
-
-Waiter Rank::supervisor_waiter(Deadline::Clock::duration duration) {
-  Waiter result = waiter(duration);
-  result.woken = true;
-  return result;
+void Rank::wait_for_supervisor(const std::function<bool()>& done, Time time, const std::string& what) {
+  team_.wait_until_woken(done, time, [&] { return what; });
 }
 
 void Rank::check_signals() {
@@ -52,17 +52,18 @@ void Rank::check_signals() {
 }
 
 void Rank::check_neighbours() {
-  const std::optional<Lifeline::Lost> lost = lifeline_.lost();
+  const std::optional<Team::Lost> lost = team_.lost();
   if (!lost) return;
   throw Error(ExitStatus::environment, "rank " + std::to_string(lost->rank) + " on node " + lost->node +
                                            " is gone: its process was killed, or its node failed");
 }
 
-void Rank::take(const Event& event) {
+void Rank::take(const SupervisorPort::Heard& heard) {
+  const Event& event = heard.event;
   if (const auto* reply = std::get_if<Reply>(&event)) {
     replies_[reply->id] = *reply;
   } else if (const auto* progress = std::get_if<Progress>(&event)) {
-    if (on_progress) on_progress(*progress);
+    reporter().progress(progress->text, progress->fraction);
   } else if (const auto* command = std::get_if<CommandExited>(&event)) {
     command_status_ = command->exit_status;
   } else if (const auto* interrupted = std::get_if<Interrupted>(&event)) {
@@ -70,20 +71,24 @@ void Rank::take(const Event& event) {
       throw Error(ExitStatus::terminated,
                   "the supervisor was ended by signal " + std::to_string(interrupted->signal));
   } else {
-    post({{"event", to_text(event)}});
-    if (std::holds_alternative<VmRunning>(event)) ++vms_.running;
-    if (std::holds_alternative<VmReady>(event)) ++vms_.ready;
-    if (const auto* stopped = std::get_if<VmStopped>(&event); stopped != nullptr && stopped->cache_closed)
-      cache_closed_.insert(stopped->index);
-    if (const auto* failure = std::get_if<VmFailed>(&event)) {
-      ++vms_.failed;
-      const Error error(failure->timed_out ? ExitStatus::timed_out : ExitStatus::vm_failed,
-                        failure_text(*failure, layout_.hostname));
-      if (options_.keep_going) {
-        log_warning(error.what());
-      } else if (!vm_failure_) {
-        vm_failure_ = error;
-      }
+    team_.post(event_letter(heard.text));
+    count(event);
+  }
+}
+
+void Rank::count(const Event& event) {
+  if (std::holds_alternative<VmRunning>(event)) ++vms_.running;
+  if (std::holds_alternative<VmReady>(event)) ++vms_.ready;
+  if (const auto* stopped = std::get_if<VmStopped>(&event); stopped != nullptr && stopped->cache_closed)
+    cache_closed_.insert(stopped->index);
+  if (const auto* failure = std::get_if<VmFailed>(&event)) {
+    ++vms_.failed;
+    const Error error(failure->timed_out ? ExitStatus::timed_out : ExitStatus::vm_failed,
+                      failure_text(*failure, layout().hostname));
+    if (keep_going_) {
+      log_warning(error.what());
+    } else if (!vm_failure_) {
+      vm_failure_ = error;
     }
   }
 }
@@ -94,23 +99,27 @@ void Rank::look_for_messages() {
   if (now < next_look_) return;
   bool any = false;
   for (int taken = 0; taken < letters_at_once_; ++taken) {
-    const std::optional<Mailbox::Letter> letter = mailbox_.poll();
+    const std::optional<Team::Letter> letter = team_.next_letter();
     if (!letter) break;
     any = true;
-    if (on_letter) on_letter(letter->rank, nlohmann::json::parse(letter->text));
+    if (is_last_letter(letter->text)) {
+      ++finals_;
+    } else {
+      reporter().take(letter->rank, letter->text);
+    }
   }
-  if (!ending_) session_.control().poll();
+  if (!ending_) team_.look_for_announcements();
   if (!any) next_look_ = now + kPause;
 }
 
 void Rank::pump() {
-  while (const std::optional<Event> event = supervisor_.receive()) take(*event);
+  while (const std::optional<SupervisorPort::Heard> heard = supervisor_.receive()) take(*heard);
   look_for_messages();
-  if (on_pump) on_pump();
+  reporter().tick();
   if (ending_) return;
   check_signals();
   // Again and again: a stage may have kept the first throw to agree on it, with ranks that have left.
-  if (const auto& announced = session_.control().announced()) throw *announced;
+  if (const auto& announced = team_.announced()) throw *announced;
   if (vm_failure_) throw *vm_failure_;
   check_neighbours();
   if (end_ && end_->passed()) {
@@ -121,15 +130,9 @@ void Rank::pump() {
   }
 }
 
-Reply Rank::await(std::uint64_t id, Deadline::Clock::duration duration, const std::string& what) {
-  wait_until([&] { return replies_.contains(id); }, supervisor_waiter(duration),
-             [&] { return "the supervisor: " + what; });
-  const Reply reply = replies_.extract(id).mapped();
-  return reply.checked();
-}
-
-Reply Rank::call(SupervisorRequest request, Deadline::Clock::duration duration, const std::string& what) {
-  return await(ask(std::move(request)), duration, what);
+Reply Rank::reply(std::uint64_t id, Time time, const std::string& what) {
+  wait_for_supervisor([&] { return replies_.contains(id); }, time, "the supervisor: " + what);
+  return replies_.extract(id).mapped();
 }
 
 }  // namespace vmi

@@ -1,13 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
-#include "launcher/launch/launch_options.hpp"
-#include "launcher/mpi/agree.hpp"
-#include "launcher/mpi/lifeline.hpp"
-#include "launcher/mpi/mailbox.hpp"
-#include "launcher/mpi/nodes.hpp"
-#include "launcher/mpi/session.hpp"
-#include "launcher/supervisor/ipc/client.hpp"
+#include "launcher/desk/reporter.hpp"
+#include "launcher/node/allocation.hpp"
+#include "launcher/supervisor/ipc/port.hpp"
+#include "launcher/team/team.hpp"
 
 #include <chrono>
 #include <functional>
@@ -28,79 +25,92 @@ struct LocalVms {
   bool all_decided() const { return ready + failed >= placed; }
 };
 
-/// What every stage of a launch works with on one rank: the MPI session, the supervisor, and one pump that
-/// serves both while anything is waited for.
+/// A request to the supervisor that is under way.
+template <typename Request>
+struct Pending {
+  std::uint64_t id = 0;
+};
+
+/// What every stage of a launch works with on one rank: the other ranks, the supervisor, who hears of what
+/// happens, and one pump that serves all of them while anything is waited for.
 ///
 /// pump() throws Error when this rank was signalled, when another rank announced the end or is gone, when the
-/// job's time is up, when the supervisor is gone, and, without --keep-going, when one of this rank's VMs
+/// job's time is up, when the supervisor is gone, and, unless told to keep going, when one of this rank's VMs
 /// failed.
 class Rank {
  public:
-  Rank(const LaunchOptions& options, Session& session, Supervisor& supervisor, const Waiter& start_up);
+  using Time = Team::Time;
 
-  const LaunchOptions& options() const { return options_; }
-  Session& session() { return session_; }
-  const Comm& world() const { return session_.world(); }
-  const NodeLayout& layout() const { return layout_; }
-  int rank() const { return layout_.rank; }
-  bool first() const { return layout_.rank == 0; }
+  /// `host`: where the node's allocation and CPUs are read.
+  Rank(Team& team, SupervisorPort& supervisor, bool keep_going, HostView host = HostView::real());
+  Rank(const Rank&) = delete;
+  Rank& operator=(const Rank&) = delete;
+  ~Rank();
+
+  Team& team() { return team_; }
+  const NodeLayout& layout() const { return team_.layout(); }
+  bool first() const { return team_.first(); }
+  const HostView& host() const { return host_; }
+  Reporter& reporter() { return *reporter_; }
+  /// `reporter` lives longer than the launch.
+  void report_to(Reporter& reporter) { reporter_ = &reporter; }
+
   LocalVms& vms() { return vms_; }
   const std::optional<int>& command_status() const { return command_status_; }
+  /// On rank 0: how many ranks have sent their last letter.
+  int finals() const { return finals_; }
   /// Whether this rank's VM `index` filled a cache and has ended with all of it written.
   bool cache_closed(int index) const { return cache_closed_.contains(index); }
 
-  /// A waiter that pumps, with a deadline from now.
-  Waiter waiter(Deadline::Clock::duration duration);
-  /// The same, to wait for what only this rank's supervisor says.
-  Waiter supervisor_waiter(Deadline::Clock::duration duration);
   void pump();
+  /// Until `done()`, which only this rank's supervisor can bring about.
+  void wait_for_supervisor(const std::function<bool()>& done, Time time, const std::string& what);
 
-  /// Sends a request to this rank's supervisor; await() gives its reply, pumping meanwhile.
-  std::uint64_t ask(SupervisorRequest request) { return supervisor_.send(std::move(request)); }
+  template <typename Request>
+  Pending<Request> ask(Request request) {
+    return {supervisor_.send(std::move(request))};
+  }
   /// Throws the reply's Error, or Error(timed_out) that says what was waited for.
-  Reply await(std::uint64_t id, Deadline::Clock::duration duration, const std::string& what);
-  Reply call(SupervisorRequest request, Deadline::Clock::duration duration, const std::string& what);
+  template <typename Request>
+  typename Request::Result await(Pending<Request> pending, Time time, const std::string& what) {
+    return result_of<Request>(reply(pending.id, time, what));
+  }
+  template <typename Request>
+  typename Request::Result call(Request request, Time time, const std::string& what) {
+    return await(ask(std::move(request)), time, what);
+  }
 
   /// From this time on pump() throws Error(timed_out).
   void end_before(std::optional<Deadline> end) { end_ = end; }
-
   /// After this, pump() no longer throws for signals, announcements and failed VMs: the launch is ending.
   void begin_end();
-
-  /// Sends a letter to rank 0: a JSON object with a member that names its kind.
-  void post(const nlohmann::json& letter) { mailbox_.post(letter.dump()); }
-  bool all_posted() { return mailbox_.all_sent(); }
 
   /// How many letters a pump() takes at the most: while rank 0 sends data, which waits for it, only a few.
   static constexpr int kAllLetters = std::numeric_limits<int>::max();
   void take_letters(int at_once) { letters_at_once_ = at_once; }
 
-  /// On rank 0: takes every rank's letters.
-  std::function<void(int rank, const nlohmann::json& letter)> on_letter;
-  /// Called by each pump; rank 0 syncs its journal and redraws its progress.
-  std::function<void()> on_pump;
-  /// Progress of a request of this rank's, for people.
-  std::function<void(const Progress&)> on_progress;
-
  private:
   using Clock = std::chrono::steady_clock;
 
-  void take(const Event& event);
+  Reply reply(std::uint64_t id, Time time, const std::string& what);
+  void take(const SupervisorPort::Heard& heard);
+  void count(const Event& event);
   /// Takes letters and announcements. Each look has MPI poll all its connections, a system call or two; where
   /// there were none, the next comes no sooner than 2 ms later.
   void look_for_messages();
   void check_signals();
   void check_neighbours();
 
-  const LaunchOptions& options_;
-  Session& session_;
-  Supervisor& supervisor_;
-  NodeLayout layout_;
-  Mailbox mailbox_;
-  Lifeline lifeline_;
+  Team& team_;
+  SupervisorPort& supervisor_;
+  bool keep_going_;
+  HostView host_;
+  Reporter silent_;
+  Reporter* reporter_ = &silent_;
   LocalVms vms_;
   std::map<std::uint64_t, Reply> replies_;
   std::optional<int> command_status_;
+  int finals_ = 0;
   std::set<int> cache_closed_;  ///< VM indexes
   std::optional<Error> vm_failure_;
   std::optional<Deadline> end_;
@@ -108,5 +118,8 @@ class Rank {
   Clock::time_point next_look_{};
   int letters_at_once_ = kAllLetters;
 };
+
+/// "rank 3 on node7", as messages about one rank begin.
+std::string rank_name(const NodeLayout& layout);
 
 }  // namespace vmi

@@ -3,16 +3,7 @@
 
 #include "launcher/mpi/collective.hpp"
 
-#include <unistd.h>
-
 namespace vmi {
-
-std::string host_name() {
-  char name[256] = {};
-  if (gethostname(name, sizeof name - 1) != 0)
-    throw_errno(ExitStatus::environment, "cannot ask for the host's name");
-  return name;
-}
 
 std::string rank_name(const Comm& comm) {
   return "rank " + std::to_string(comm.rank()) + " on " + host_name();

@@ -2,6 +2,7 @@
 #pragma once
 
 #include "launcher/mpi/wait.hpp"
+#include "launcher/team/agreed.hpp"
 
 #include <cstdint>
 #include <optional>
@@ -9,12 +10,6 @@
 #include <string_view>
 
 namespace vmi {
-
-/// A failure that every rank throws with the same text, which needs no rank's name before it.
-class AgreedError : public Error {
- public:
-  using Error::Error;
-};
 
 /// Ends a stage that may have failed on some rank: when one failed, every rank throws as AgreedError the
 /// failure of the lowest failing rank (its status; "rank 3 on node7: stage: message", without the rank when
@@ -30,20 +25,6 @@ std::uint32_t agree_on(const Comm& comm, const std::optional<Error>& mine, std::
 /// `text` count on rank 0 alone. One broadcast.
 void tell(const Comm& comm, const std::optional<Error>& mine, std::string& text, const Waiter& waiter,
           std::string_view stage);
-
-/// Runs `work` and keeps its Error for agree().
-template <typename Work>
-std::optional<Error> attempt(Work&& work) {
-  try {
-    work();
-    return std::nullopt;
-  } catch (const Error& error) {
-    return error;
-  }
-}
-
-/// The name of this host, as messages give it.
-std::string host_name();
 
 /// "rank 3 on node7", as messages about one rank begin.
 std::string rank_name(const Comm& comm);

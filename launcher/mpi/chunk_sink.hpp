@@ -2,8 +2,8 @@
 #pragma once
 
 #include "launcher/mpi/chunk_record.hpp"
-#include "launcher/mpi/payload.hpp"
-#include "launcher/mpi/target.hpp"
+#include "launcher/team/payload.hpp"
+#include "launcher/team/target.hpp"
 #include "launcher/mpi/worker.hpp"
 
 #include <atomic>

@@ -3,7 +3,7 @@
 
 #include "launcher/mpi/chunk_record.hpp"
 #include "launcher/mpi/distribute.hpp"
-#include "launcher/mpi/target.hpp"
+#include "launcher/team/target.hpp"
 #include "launcher/mpi/worker.hpp"
 
 #include <atomic>

@@ -78,7 +78,7 @@ ClockOffset measure_against(Exchange parent) {
 
 }  // namespace
 
-ClockOffset measure_clock(const NodeLayout& layout, const Waiter& waiter) {
+ClockOffset measure_clock(const RankGroups& layout, const Waiter& waiter) {
   ClockOffset own;
   if (layout.one_clock) return own;
   if (layout.leader) {

@@ -41,7 +41,7 @@ std::size_t description_size(Bytes payload_bytes) {
 
 class Distribution::State {
  public:
-  State(const Comm& leaders, std::optional<Outgoing> outgoing, DistributeHooks hooks,
+  State(const Comm& leaders, std::optional<Outgoing> outgoing, TransferHooks hooks,
         const DistributeOptions& options, const Waiter& waiter);
   bool wants_data() const { return target_ != nullptr; }
   void find_places(const Waiter& waiter);
@@ -61,7 +61,7 @@ class Distribution::State {
              const std::function<Bytes()>& done);
 
   Comm comm_;
-  DistributeHooks hooks_;
+  TransferHooks hooks_;
   DistributeOptions options_;
   bool first_;            // the first node
   int participants_ = 1;  // the first node, and those that need the data
@@ -71,7 +71,7 @@ class Distribution::State {
   DistributeResult result_;
 };
 
-Distribution::State::State(const Comm& leaders, std::optional<Outgoing> outgoing, DistributeHooks hooks,
+Distribution::State::State(const Comm& leaders, std::optional<Outgoing> outgoing, TransferHooks hooks,
                            const DistributeOptions& options, const Waiter& waiter)
     : comm_(Comm::borrowed(leaders.get())), hooks_(std::move(hooks)), first_(comm_.rank() == 0) {
   std::string description;
@@ -212,7 +212,7 @@ DistributeResult Distribution::State::run(const Waiter& waiter) {
   return first_ ? send(waiter) : receive(waiter);
 }
 
-Distribution::Distribution(const Comm& leaders, std::optional<Outgoing> outgoing, DistributeHooks hooks,
+Distribution::Distribution(const Comm& leaders, std::optional<Outgoing> outgoing, TransferHooks hooks,
                            const DistributeOptions& options, const Waiter& waiter)
     : state_(std::make_unique<State>(leaders, std::move(outgoing), std::move(hooks), options, waiter)) {
 }
@@ -241,22 +241,6 @@ void Distribution::publish(const fs::path& final_name) {
   if (state_->target_ == nullptr) return;
   state_->target_->publish(final_name);
   state_->file_ = final_name;
-}
-
-std::string to_text(DistributeResult::Source source) {
-  switch (source) {
-    case DistributeResult::Source::none:
-      return "none";
-    case DistributeResult::Source::held:
-      return "held";
-    case DistributeResult::Source::received:
-      return "received";
-    case DistributeResult::Source::copied:
-      return "copied";
-    case DistributeResult::Source::origin:
-      return "origin";
-  }
-  return "unknown";
 }
 
 }  // namespace vmi

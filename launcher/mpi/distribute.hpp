@@ -2,8 +2,8 @@
 #pragma once
 
 #include "cachegen/support/file.hpp"
-#include "launcher/mpi/payload.hpp"
 #include "launcher/mpi/wait.hpp"
+#include "launcher/team/transfer.hpp"
 
 #include <cstdint>
 #include <functional>
@@ -12,12 +12,6 @@
 #include <string>
 
 namespace vmi {
-
-/// The file behind a Payload, on the first node.
-struct Outgoing {
-  Payload payload;
-  fs::path path;
-};
 
 /// Paths that the data takes through the nodes; docs/adr/0003-distribution.md says why these and when which.
 enum class Scheme { automatic, chain, two_trees };
@@ -35,34 +29,10 @@ struct DistributeOptions {
   Bytes expected_bytes = 0;
 };
 
-/// What Distribution asks of its caller; always called by the thread that calls MPI.
-struct DistributeHooks {
-  /// Where this node holds this very payload (by digest) already; nothing when it does not. Not asked where
-  /// `target` is empty.
-  std::function<std::optional<fs::path>(const Payload&)> held = {};
-  /// The name under which to write the unpublished file; made new, with its folder. An empty path means, on
-  /// the first node: use the outgoing file where it lies; on others: this node has no use for the file, and
-  /// takes no part.
-  std::function<fs::path(const Payload&)> target = {};
-  /// The first metadata_bytes of file() are there and checked, and the file has its final size: it can be
-  /// opened for reading. Called once, on nodes that hold the file too, not on those without a use for it.
-  std::function<void()> on_metadata_ready = {};
-  /// Bytes of the payload that are there, of payload().size.
-  std::function<void(Bytes done, Bytes total)> on_progress = {};
-};
-
-struct DistributeResult {
-  /// none: no use for the file; copied, origin: on the first node, with and without a target.
-  enum class Source { none, held, received, copied, origin };
-  Source source = Source::none;
-  Bytes payload_bytes = 0;    ///< size of the file
-  Bytes wire_bytes = 0;       ///< received by this node (on the first node: what each receiver gets)
-  std::int64_t first_ns = 0;  ///< monotonic_ns() when the first and the last data was there
-  std::int64_t last_ns = 0;
+/// What Transfer says of it (launcher/team/transfer.hpp), and how it went.
+struct DistributeResult : TransferResult {
   Scheme scheme = Scheme::automatic;  ///< as chosen
 };
-
-std::string to_text(DistributeResult::Source source);  ///< "none", "held", "received", "copied", "origin"
 
 /// One file on its way from the first node to the others that want it. Called by the node leaders only, in
 /// steps, after which all ranks agree() on their outcome:
@@ -91,7 +61,7 @@ class Distribution {
   /// space is reserved, or Error(environment) names the folder, what is needed, what is there, and the
   /// remedy. `outgoing` is given on rank 0 of `leaders` only. `leaders` lives longer, and carries nothing
   /// else meanwhile.
-  Distribution(const Comm& leaders, std::optional<Outgoing> outgoing, DistributeHooks hooks,
+  Distribution(const Comm& leaders, std::optional<Outgoing> outgoing, TransferHooks hooks,
                const DistributeOptions& options, const Waiter& waiter);
   Distribution(Distribution&&) noexcept;
   Distribution& operator=(Distribution&&) noexcept;

@@ -38,13 +38,6 @@ std::string own_clock() {
 
 }  // namespace
 
-std::string own_node_key() {
-  for (const char* name : {"VMILAUNCH_NODE_KEY", "SLURMD_NODENAME"}) {
-    if (const char* key = std::getenv(name); key != nullptr && *key != '\0') return key;
-  }
-  return host_name();
-}
-
 Comm split(const Comm& comm, int color, int key, const Waiter& waiter, std::string_view what) {
   barrier(comm, waiter, what);
   const Watchdog watchdog(waiter.deadline, "MPI_Comm_split (" + std::string(what) + ")",
@@ -62,9 +55,9 @@ Comm duplicate(const Comm& comm, const Waiter& waiter, std::string_view what) {
   return Comm(raw);
 }
 
-NodeLayout group_by_node(const Comm& world, const Waiter& waiter) {
+RankGroups group_by_node(const Comm& world, const Waiter& waiter) {
   constexpr std::string_view kWhat = "all ranks to tell their nodes";
-  NodeLayout layout;
+  RankGroups layout;
   layout.rank = world.rank();
   layout.ranks = world.size();
   layout.hostname = host_name();
@@ -96,6 +89,7 @@ NodeLayout group_by_node(const Comm& world, const Waiter& waiter) {
   }
   layout.node_comm = split(world, layout.node, layout.rank, waiter, kWhat);
   layout.leader = layout.node_comm.rank() == 0;
+  layout.node_ranks = layout.node_comm.size();
   layout.leaders = split(world, layout.leader ? 0 : MPI_UNDEFINED, layout.rank, waiter, kWhat);
   return layout;
 }

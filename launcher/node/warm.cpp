@@ -7,11 +7,11 @@
 #include "cachegen/store/registry.hpp"
 #include "cachegen/support/interrupt.hpp"
 #include "cachegen/support/log.hpp"
-#include "launcher/mpi/agree.hpp"
-#include "launcher/mpi/nodes.hpp"
-#include "launcher/mpi/target.hpp"
 #include "launcher/node/node_pool.hpp"
 #include "launcher/supervisor/runtime_dir.hpp"
+#include "launcher/team/agreed.hpp"
+#include "launcher/team/layout.hpp"
+#include "launcher/team/target.hpp"
 
 #include <fcntl.h>
 
@@ -22,12 +22,11 @@ constexpr auto kInspectTime = std::chrono::seconds(60);
 
 /// Whether a launch with these options reads a cache from the node's pool.
 bool uses_the_pool(const LaunchOptions& options) {
-  return (options.cache == CacheMode::automatic || options.cache == CacheMode::path) &&
-         options.placement == Placement::node;
+  return options.cache->from_pool && options.placement == Placement::node;
 }
 
 CacheFile open_cache(const LaunchOptions& options, const std::string& image) {
-  if (options.cache == CacheMode::path) return CacheFile::open(options.cache_path);
+  if (options.cache->takes_path) return CacheFile::open(options.cache_path);
   if (const std::optional<fs::path> found = find_stored(build_request(options, image)))
     return CacheFile::open(*found);
   throw Error(ExitStatus::unusable,

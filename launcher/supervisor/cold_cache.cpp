@@ -35,11 +35,10 @@ std::string objection(const fs::path& cache, const ImageInfo& image) {
 
 }  // namespace
 
-nlohmann::json open_cold_cache(const OpenColdCache& request) {
+ColdCache open_cold_cache(const OpenColdCache& request) {
   const ImageInfo image = inspect_image(request.image_url, Deadline::after(kInspectTime));
   const fs::path kept = kept_name(request, image);
-  nlohmann::json result = {
-      {"path", kept.string()}, {"filled", true}, {"keep_as", kept.string()}, {"rejected", false}};
+  ColdCache result{.path = kept, .keep_as = kept, .filled = true};
   std::error_code none;
   if (fs::exists(kept, none)) {
     // Without modification times, only the content can tell.
@@ -50,13 +49,13 @@ nlohmann::json open_cold_cache(const OpenColdCache& request) {
     if (problem.empty()) return result;
     log_warning("the cache that an earlier launch filled on this node is dropped: " + problem);
     fs::remove(kept);
-    result["rejected"] = true;
+    result.rejected = true;
   }
   BaseReader base(image);
   write_cache({.image = image, .extents = {}, .quota = request.quota, .cluster_bytes = request.granularity},
               base, request.new_file);
-  result["path"] = request.new_file;
-  result["filled"] = false;
+  result.path = request.new_file;
+  result.filled = false;
   return result;
 }
 

@@ -3,12 +3,10 @@
 
 #include "launcher/supervisor/ipc/protocol.hpp"
 
-#include <nlohmann/json.hpp>
-
 namespace vmi::supervisor {
 
 /// See OpenColdCache. Filled caches are kept under a name made from what the image looks like (url, formats,
 /// sizes, modification times), the quota and the granularity. Blocks, starts processes, throws Error.
-nlohmann::json open_cold_cache(const OpenColdCache& request);
+ColdCache open_cold_cache(const OpenColdCache& request);
 
 }  // namespace vmi::supervisor

@@ -88,28 +88,30 @@ void Server::handle(const RequestMessage& message) {
   try {
     std::visit([&](const auto& request) { on(message.id, request); }, message.request);
   } catch (const Error& error) {
-    reply(message.id, error);
+    fail(message.id, error);
   } catch (const std::exception& error) {
-    reply(message.id, Error(ExitStatus::environment, error.what()));
+    fail(message.id, Error(ExitStatus::environment, error.what()));
   }
 }
 
-void Server::reply(std::uint64_t id, nlohmann::json result) {
-  emit(Reply{.id = id, .result = std::move(result)});
+void Server::done(std::uint64_t id) {
+  emit(Reply{.id = id, .result = to_result(Done{})});
 }
 
-void Server::reply(std::uint64_t id, const Error& error) {
+void Server::fail(std::uint64_t id, const Error& error) {
   emit(Reply{.id = id, .ok = false, .status = error.status(), .message = error.what()});
 }
 
-void Server::in_background(std::uint64_t id, std::function<nlohmann::json()> work) {
-  background_.submit([this, id, work = std::move(work)] {
+template <typename Request, typename Work>
+void Server::in_background(std::uint64_t id, const Request& request, Work work) {
+  background_.submit([this, id, request, work = std::move(work)] {
     try {
-      reply(id, work());
+      const typename Request::Result result = work(request);
+      emit(Reply{.id = id, .result = to_result(result)});
     } catch (const Error& error) {
-      reply(id, error);
+      fail(id, error);
     } catch (const std::exception& error) {
-      reply(id, Error(ExitStatus::environment, error.what()));
+      fail(id, Error(ExitStatus::environment, error.what()));
     }
   });
 }
@@ -120,31 +122,31 @@ void Server::progress(std::uint64_t id, const std::string& text, double fraction
 }
 
 void Server::on(std::uint64_t id, const InspectImage& request) {
-  in_background(id, [request] { return to_json(inspect(request)); });
+  in_background(id, request, inspect);
 }
 
 void Server::on(std::uint64_t id, const FindCache& request) {
-  in_background(id, [this, id, request] {
-    return find_cache(request, [this, id](const std::string& text) { progress(id, text, -1); });
+  in_background(id, request, [this, id](const FindCache& wanted) {
+    return find_cache(wanted, [this, id](const std::string& text) { progress(id, text, -1); });
   });
 }
 
 void Server::on(std::uint64_t id, const VerifyCache& request) {
-  in_background(id, [this, id, request] {
-    return verify(request,
+  in_background(id, request, [this, id](const VerifyCache& wanted) {
+    return verify(wanted,
                   [this, id](const std::string& text, double fraction) { progress(id, text, fraction); });
   });
 }
 
 void Server::on(std::uint64_t id, const OpenColdCache& request) {
-  in_background(id, [request] { return open_cold_cache(request); });
+  in_background(id, request, open_cold_cache);
 }
 
-void Server::on(std::uint64_t id, const ProbeEnvironment& request) {
-  in_background(id, [this, request] { return to_result(probe(request)); });
+void Server::on(std::uint64_t id, const ProbeHypervisor& request) {
+  in_background(id, request, [this](const ProbeHypervisor& wanted) { return probe(wanted); });
 }
 
-Environment Server::probe(const ProbeEnvironment& request) {
+HypervisorFacts Server::probe(const ProbeHypervisor& request) {
   const QemuFacts qemu = facts_.qemu(request.qemu);
   const Accel accel = facts_.accel(parse_name<Accel>(request.accel));
   check_cpu({.qemu = qemu.path,
@@ -152,11 +154,11 @@ Environment Server::probe(const ProbeEnvironment& request) {
              .machine = parse_name<Machine>(request.machine),
              .cpu_model = request.cpu_model},
             Deadline::after(kCpuCheck));
-  Environment result{.qemu = qemu.path,
-                     .qemu_version = qemu.version,
-                     .has_vmicache = qemu.has_vmicache,
-                     .accel = to_text(accel),
-                     .backend = hypervisors_.resolve(request.backend)};
+  HypervisorFacts result{.qemu = qemu.path,
+                         .qemu_version = qemu.version,
+                         .has_vmicache = qemu.has_vmicache,
+                         .accel = to_text(accel),
+                         .backend = hypervisors_.resolve(request.backend)};
   if (result.backend == Backend::libvirt) {
     result.libvirt_version = LibvirtBackend::version();
     result.first_use = !ProbeCache(qemu).known();
@@ -166,11 +168,12 @@ Environment Server::probe(const ProbeEnvironment& request) {
 
 void Server::on(std::uint64_t id, const UseCpus& request) {
   use_cpus(parse_cpu_list(request.cpus));
-  reply(id);
+  done(id);
 }
 
 void Server::on(std::uint64_t id, const OpenNodeFolder& request) {
-  reply(id, {{"folder", node_folder(request.node_dir).string()}});
+  const NodeFolder folder{node_folder(request.node_dir).string()};
+  emit(Reply{.id = id, .result = to_result(folder)});
 }
 
 const fs::path& Server::node_folder(const std::string& node_dir) {
@@ -190,26 +193,25 @@ VmFolders Server::folders(const std::string& node_dir) {
 
 void Server::on(std::uint64_t id, const KeepRecord& request) {
   record_.emplace(request.journal);
-  reply(id);
+  done(id);
 }
 
 void Server::on(std::uint64_t id, const Describe& request) {
-  in_background(id, [this, request] {
+  in_background(id, request, [this](const Describe& wanted) {
     // Nothing is started, so the folders need not exist.
-    const VmPlan plan =
-        plan_vm(request.vm, {.runtime = runtime_.path(), .overlays = request.node_dir}, facts_);
-    return nlohmann::json{{"text", hypervisors_.get(request.backend)->describe(plan)}};
+    const VmPlan plan = plan_vm(wanted.vm, {.runtime = runtime_.path(), .overlays = wanted.node_dir}, facts_);
+    return Description{hypervisors_.get(wanted.backend)->describe(plan)};
   });
 }
 
 void Server::on(std::uint64_t id, const Warm& request) {
-  in_background(id, [this, request] {
+  in_background(id, request, [this](const Warm& wanted) {
     // libvirt's driver first: QEMU may be under the eyes of another request.
-    const std::shared_ptr<Hypervisor> hypervisor = hypervisors_.get(request.backend);
-    hypervisor->warm({.qemu = facts_.qemu(request.qemu).path,
-                      .accel = parse_name<Accel>(request.accel),
-                      .machine = parse_name<Machine>(request.machine)});
-    return nlohmann::json();
+    const std::shared_ptr<Hypervisor> hypervisor = hypervisors_.get(wanted.backend);
+    hypervisor->warm({.qemu = facts_.qemu(wanted.qemu).path,
+                      .accel = parse_name<Accel>(wanted.accel),
+                      .machine = parse_name<Machine>(wanted.machine)});
+    return Done{};
   });
 }
 
@@ -220,32 +222,32 @@ void Server::on(std::uint64_t id, const Prepare& request) {
     VmPlan plan = plan_vm(spec, where, facts_);
     return VmSet::Made{plan, hypervisors_.get(backend), [spec, plan] { make_files(spec, plan); }};
   };
-  vms_.prepare(request, make, [this, id] { reply(id); });
+  vms_.prepare(request, make, [this, id] { done(id); });
 }
 
 void Server::on(std::uint64_t id, const ResumeAll& request) {
-  vms_.resume_all(std::chrono::milliseconds(request.ready_timeout_ms), [this, id] { reply(id); });
+  vms_.resume_all(std::chrono::milliseconds(request.ready_timeout_ms), [this, id] { done(id); });
 }
 
 void Server::on(std::uint64_t id, const RunCommand& request) {
   command_.start(request, [this](int status) { emit(CommandExited{.exit_status = status}); });
-  reply(id);
+  done(id);
 }
 
 void Server::on(std::uint64_t id, const SignalCommand& request) {
   command_.signal(request.number);
-  reply(id);
+  done(id);
 }
 
 void Server::on(std::uint64_t id, const StopAll&) {
-  vms_.stop_all(true, [this, id] { reply(id); });
+  vms_.stop_all(true, [this, id] { done(id); });
 }
 
 void Server::on(std::uint64_t id, const Shutdown&) {
   ending_ = true;
   command_.signal(SIGTERM);
   vms_.stop_all(false, [this, id] {
-    reply(id);
+    done(id);
     loop_.post([this] { loop_.quit(); });
   });
 }

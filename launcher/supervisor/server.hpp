@@ -46,7 +46,7 @@ class Server {
   void handle(const RequestMessage& message);
 
   void on(std::uint64_t id, const InspectImage& request);
-  void on(std::uint64_t id, const ProbeEnvironment& request);
+  void on(std::uint64_t id, const ProbeHypervisor& request);
   void on(std::uint64_t id, const FindCache& request);
   void on(std::uint64_t id, const VerifyCache& request);
   void on(std::uint64_t id, const OpenColdCache& request);
@@ -62,14 +62,15 @@ class Server {
   void on(std::uint64_t id, const StopAll& request);
   void on(std::uint64_t id, const Shutdown& request);
 
-  void reply(std::uint64_t id, nlohmann::json result = {});
-  void reply(std::uint64_t id, const Error& error);
-  /// Does it in a thread and replies with what it returns or throws.
-  void in_background(std::uint64_t id, std::function<nlohmann::json()> work);
+  void done(std::uint64_t id);
+  void fail(std::uint64_t id, const Error& error);
+  /// Does a Request in a thread and replies with the Result that `work` returns, or with what it throws.
+  template <typename Request, typename Work>
+  void in_background(std::uint64_t id, const Request& request, Work work);
   /// For long work: sends it, and throws once the supervisor is ending.
   void progress(std::uint64_t id, const std::string& text, double fraction);
 
-  Environment probe(const ProbeEnvironment& request);
+  HypervisorFacts probe(const ProbeHypervisor& request);
   const fs::path& node_folder(const std::string& node_dir);
   VmFolders folders(const std::string& node_dir);
   bool end_everything();

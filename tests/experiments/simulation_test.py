@@ -23,12 +23,12 @@ class Simulation(LaunchCase):
             found = self.found("--scheme", scheme)
             self.assertEqual(found["checked_bytes"], (NODES - 1) * SIZE)
             self.assertEqual(found["scheme"], "two_trees" if scheme == "automatic" else "chain")
-            self.assertEqual(found["letters"], 5 * NODES)
+            self.assertEqual(found["letters"], 6 * NODES)
             self.assertEqual(set(found["seconds"]), {"plan", "offer", "distribute", "prepare", "boot", "end"})
 
     def test_what_one_node_finds_damaged_fails_the_launch_on_all(self):
         out = self.simulate("--damage", "5", expect=4)
-        self.assertIn("rank 5 on node5: distributing the cache: chunk 0", out)
+        self.assertIn("rank 5 on node5: distributing the caches: chunk 0", out)
         self.assertIn(f"{NODES} of {NODES} ranks failed", out)
 
     def test_time_is_the_simulation_s_alone(self):
@@ -55,7 +55,7 @@ class Simulation(LaunchCase):
 
     def test_two_thousand_nodes_fit_and_rank_0_hears_them_all(self):
         found = self.found("--contents", "none", nodes=2000, size=2**18)
-        self.assertEqual((found["nodes"], found["letters"]), (2000, 5 * 2000))
+        self.assertEqual((found["nodes"], found["letters"]), (2000, 6 * 2000))
 
     def test_bad_options_are_refused_by_name(self):
         self.assertIn("--rate", self.simulate("--rate", "fast", expect=2))

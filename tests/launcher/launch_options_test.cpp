@@ -38,7 +38,7 @@ TEST_CASE("a plain launch has the documented defaults") {
   CHECK(launch.vms == 64);
   CHECK(launch.guest.memory == 512 * MiB);
   CHECK(launch.guest.cpus == 1);
-  CHECK(launch.cache == CacheMode::automatic);
+  CHECK(launch.cache->name == "auto");
   CHECK(launch.quota == 256 * MiB);
   CHECK(launch.timeout == std::chrono::seconds(300));
   CHECK(launch.ready.to_text() == "serial:login: ");

@@ -159,7 +159,7 @@ TEST_CASE("ranks are grouped by their node keys") {
   const int ranks = session().ranks();
   // Ranks 0 2 4 .. on "even", the others on "odd".
   setenv("VMILAUNCH_NODE_KEY", rank % 2 == 0 ? "even" : "odd", 1);
-  const NodeLayout layout = group_by_node(session().world(), waiter());
+  const RankGroups layout = group_by_node(session().world(), waiter());
   unsetenv("VMILAUNCH_NODE_KEY");
   CHECK(layout.nodes == std::min(ranks, 2));
   CHECK(layout.node == rank % 2);
@@ -174,7 +174,7 @@ TEST_CASE("ranks are grouped by their node keys") {
 
 TEST_CASE("clocks of one machine are found equal within the error bound") {
   setenv("VMILAUNCH_NODE_KEY", std::to_string(session().rank()).c_str(), 1);
-  const NodeLayout layout = group_by_node(session().world(), waiter());
+  const RankGroups layout = group_by_node(session().world(), waiter());
   unsetenv("VMILAUNCH_NODE_KEY");
   const ClockOffset clock = measure_clock(layout, waiter());
   CHECK(std::abs(clock.offset_ns) <= clock.error_ns);

@@ -41,7 +41,7 @@ struct Fixture {
   TempFolder folder{temp_root(), "distribute-test-"};
   std::string content;
   std::optional<Outgoing> outgoing;
-  DistributeHooks hooks;
+  TransferHooks hooks;
   DistributeOptions options;
   std::optional<Distribution> distribution;
   DistributeResult result;

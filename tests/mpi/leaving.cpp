@@ -33,7 +33,7 @@ void distribute_until_stopped(Session& session) {
     payload.hashes = chunk_hashes(open_file(outgoing->path, 0), payload.size);
     payload.digest = digest_of(payload.hashes);
   }
-  DistributeHooks hooks;
+  TransferHooks hooks;
   if (session.rank() > 0) hooks.target = [&](const Payload&) { return folder.path() / "target"; };
   hooks.on_progress = [&](Bytes done, Bytes total) {
     if (session.rank() == 1 && done > total / 8)

@@ -92,8 +92,7 @@ TEST_CASE("VMs of several images are prepared in several requests and resumed to
 
 TEST_CASE("a VM's overlay goes with it, and a VM of the same name can be made again") {
   Fixture fixture(GENERATE(Backend::libvirt, Backend::qemu));
-  const fs::path folder =
-      fixture.call(OpenNodeFolder{.node_dir = fixture.folder()}).result.at("folder").get<std::string>();
+  const fs::path folder = fixture.call_for(OpenNodeFolder{.node_dir = fixture.folder()}).path;
   for (int time = 1; time <= 2; ++time) {
     fixture.call(fixture.prepare(fixture.vms(1)));
     CHECK(fs::exists(folder / "overlay-0.qcow2"));
@@ -113,19 +112,20 @@ TEST_CASE("an image's cache is built, found again, verified, and boots VMs") {
                                   {"ready", vms[0].ready},
                                   {"settle_ms", 200},
                                   {"store", (fixture.folder() / "store").string()}};
-  const Reply built = fixture.call(FindCache{request});
-  CHECK(built.result.at("built") == true);
+  const FindCache find{build_request_from_json(request)};
+  const FoundCache built = fixture.call_for(find);
+  CHECK(built.built);
   CHECK_FALSE(fixture.all<Progress>().empty());
-  const std::string cache = built.result.at("path");
-  const Reply found = fixture.call(FindCache{request});
-  CHECK(found.result.at("built") == false);
-  CHECK(found.result.at("path") == cache);
+  const std::string cache = built.path;
+  const FoundCache found = fixture.call_for(find);
+  CHECK_FALSE(found.built);
+  CHECK(found.path == cache);
 
   for (const bool full : {false, true}) {
     const VerifyCache check{.cache = cache, .image_url = vms[0].image_url, .full = full};
-    CHECK(fixture.call(check).result.at("findings").empty());
+    CHECK(fixture.call_for(check).findings.empty());
     const VerifyCache other{.cache = cache, .image_url = fixture.folder() / "SPIN.raw", .full = full};
-    CHECK_FALSE(fixture.call(other).result.at("findings").empty());
+    CHECK_FALSE(fixture.call_for(other).findings.empty());
   }
 
   for (VmSpec& vm : vms) vm.cache = cache;
@@ -228,13 +228,13 @@ TEST_CASE("both backends and the profile show a guest the same CPU, by default a
 
   Fixture fixture(Backend::qemu);
   const GuestSpec guest{.accel = Accel::tcg, .memory = 64 * MiB, .cpu_model = model};
-  const Reply profiled = fixture.call(FindCache{{{"image", (fixture.folder() / "CPU.raw").string()},
-                                                 {"guest", guest},
-                                                 {"ready", "serial:^" + seen + "$"},
-                                                 {"settle_ms", 0},
-                                                 {"timeout_ms", 20'000},
-                                                 {"store", (fixture.folder() / "store").string()}}});
-  CHECK(profiled.message == "");
+  const FindCache profile{build_request_from_json({{"image", (fixture.folder() / "CPU.raw").string()},
+                                                   {"guest", guest},
+                                                   {"ready", "serial:^" + seen + "$"},
+                                                   {"settle_ms", 0},
+                                                   {"timeout_ms", 20'000},
+                                                   {"store", (fixture.folder() / "store").string()}})};
+  CHECK(fixture.call_for(profile).built);
 }
 
 TEST_CASE("a guest boots under KVM with the CPU model that was asked for") {
@@ -258,14 +258,14 @@ TEST_CASE("a guest boots under KVM with the CPU model that was asked for") {
 
 TEST_CASE("a CPU model that this node cannot give is refused when the environment is looked at") {
   Fixture fixture(Backend::qemu);
-  const ProbeEnvironment probe{.accel = "tcg", .cpu_model = "Skylake-Server", .backend = Backend::qemu};
+  const ProbeHypervisor probe{.accel = "tcg", .cpu_model = "Skylake-Server", .backend = Backend::qemu};
   CHECK_THROWS_WITH(fixture.call(probe), Catch::Contains("lacks") && Catch::Contains("avx512f"));
 }
 
 TEST_CASE("VMs start after the environment was asked for an explicit backend") {
   Fixture fixture(GENERATE(Backend::libvirt, Backend::qemu));
-  const ProbeEnvironment probe{.accel = "tcg", .backend = fixture.backend()};
-  const Environment environment = environment_of(fixture.call(probe));
+  const ProbeHypervisor probe{.accel = "tcg", .backend = fixture.backend()};
+  const HypervisorFacts environment = fixture.call_for(probe);
   CHECK(environment.backend == fixture.backend());
   CHECK(environment.libvirt_version.empty() == (fixture.backend() == Backend::qemu));
   fixture.call(Warm{.backend = fixture.backend(), .accel = "tcg"});
@@ -275,16 +275,16 @@ TEST_CASE("VMs start after the environment was asked for an explicit backend") {
 
 TEST_CASE("the environment is told, and a domain described without starting it") {
   Fixture fixture(Backend::automatic);
-  const Environment environment = environment_of(fixture.call(ProbeEnvironment{.accel = "tcg"}));
+  const HypervisorFacts environment = fixture.call_for(ProbeHypervisor{.accel = "tcg"});
   CHECK(environment.backend == Backend::libvirt);
   CHECK(environment.accel == "tcg");
   CHECK_FALSE(environment.qemu_version.empty());
   CHECK_FALSE(environment.libvirt_version.empty());
 
   Describe describe{.backend = Backend::libvirt, .node_dir = fixture.folder(), .vm = fixture.vms(1)[0]};
-  const std::string xml = fixture.call(describe).result.at("text");
+  const std::string xml = fixture.call_for(describe).text;
   CHECK_THAT(xml, Catch::Contains("<name>vm0</name>"));
   describe.backend = Backend::qemu;
-  const std::string command = fixture.call(describe).result.at("text");
+  const std::string command = fixture.call_for(describe).text;
   CHECK_THAT(command, Catch::Contains("-blockdev"));
 }

@@ -48,10 +48,11 @@ TEST_CASE("libvirt's own look at QEMU ends with the rank") {
 TEST_CASE("a profile under way ends with the rank") {
   Fixture fixture(Backend::libvirt);
   const VmSpec vm = fixture.vms(1, "SPIN")[0];
-  fixture.supervisor().send(FindCache{{{"image", vm.image_url},
-                                       {"guest", vm.guest},
-                                       {"ready", vm.ready},
-                                       {"store", (fixture.folder() / "store").string()}}});
+  fixture.supervisor().send(
+      FindCache{build_request_from_json({{"image", vm.image_url},
+                                         {"guest", vm.guest},
+                                         {"ready", vm.ready},
+                                         {"store", (fixture.folder() / "store").string()}})});
   REQUIRE(eventually([&] {
     return std::ranges::any_of(processes_with(vm.image_url), [](const std::string& command) {
       return command.find("virtio_blk_handle") != std::string::npos;  // this profile's QEMU, no other test's

@@ -126,9 +126,9 @@ TEST_CASE("requests that cannot be met are refused with their reason and status"
     }
     return ExitStatus::ok;
   };
-  CHECK(status_of(ProbeEnvironment{.qemu = "no-such-qemu"}) == ExitStatus::environment);
-  CHECK(status_of(ProbeEnvironment{.qemu = "/bin/true"}) == ExitStatus::environment);
-  CHECK(status_of(ProbeEnvironment{.machine = "toaster"}) == ExitStatus::usage);
+  CHECK(status_of(ProbeHypervisor{.qemu = "no-such-qemu"}) == ExitStatus::environment);
+  CHECK(status_of(ProbeHypervisor{.qemu = "/bin/true"}) == ExitStatus::environment);
+  CHECK(status_of(ProbeHypervisor{.machine = "toaster"}) == ExitStatus::usage);
   CHECK(status_of(InspectImage{.url = "/no such image"}) == ExitStatus::unusable);
   CHECK(status_of(RunCommand{}) == ExitStatus::usage);
   CHECK(status_of(OpenNodeFolder{.node_dir = "/proc/nothing"}) == ExitStatus::environment);

@@ -37,6 +37,11 @@ class Fixture {
 
   /// call(), with every event kept.
   vmi::Reply call(vmi::SupervisorRequest request);
+  /// What the reply carries.
+  template <typename Request>
+  typename Request::Result call_for(Request request) {
+    return vmi::result_of<Request>(call(std::move(request)));
+  }
   /// Waits until `count` events of this kind have come; throws when they do not.
   template <typename Kind>
   std::vector<Kind> wait_for(int count);

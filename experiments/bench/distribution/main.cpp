@@ -165,7 +165,7 @@ nlohmann::json Bench::distribute(const std::string& scheme) {
   options.compression = compress == "on"     ? Compression::on
                         : compress == "auto" ? Compression::automatic
                                              : Compression::off;
-  DistributeHooks hooks;
+  TransferHooks hooks;
   if (session_.rank() > 0) hooks.target = [&](const Payload&) { return folder_.path() / "received"; };
   std::optional<Outgoing> outgoing;
   if (session_.rank() == 0) outgoing = outgoing_of(payload_, size_);

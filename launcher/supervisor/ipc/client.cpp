@@ -67,7 +67,7 @@ std::uint64_t Supervisor::send(SupervisorRequest request) {
   return id;
 }
 
-std::optional<Event> Supervisor::receive() {
+std::optional<SupervisorPort::Heard> Supervisor::receive() {
   if (!channel_.send_queued()) lost();
   std::string text;
   while (true) {
@@ -80,13 +80,13 @@ std::optional<Event> Supervisor::receive() {
         break;
     }
     Event event = parse_event(text);
-    if (!was_logged(event)) return event;
+    if (!was_logged(event)) return Heard{std::move(event), std::move(text)};
   }
 }
 
 std::optional<Event> Supervisor::wait(Deadline deadline) {
   while (true) {
-    if (std::optional<Event> event = receive()) return event;
+    if (std::optional<Heard> heard = receive()) return std::move(heard->event);
     if (deadline.passed()) return std::nullopt;
     const short also = channel_.has_queued() ? POLLOUT : 0;
     wait_fd(fd(), static_cast<short>(POLLIN | also), deadline);

@@ -5,7 +5,7 @@
 #include "cachegen/support/log.hpp"
 #include "cachegen/support/process.hpp"
 #include "launcher/supervisor/ipc/channel.hpp"
-#include "launcher/supervisor/ipc/protocol.hpp"
+#include "launcher/supervisor/ipc/port.hpp"
 
 #include <cstdint>
 #include <deque>
@@ -28,27 +28,25 @@ struct SupervisorOptions {
 ///       MPI_Init(...);
 ///
 /// Whatever ends this object or its process ends the VMs too. One thread.
-class Supervisor {
+class Supervisor final : public SupervisorPort {
  public:
   /// Forks and executes this very program again (/proc/self/exe) as the supervisor. Call before MPI_Init.
   static Supervisor start(const SupervisorOptions& options);
 
   Supervisor(Supervisor&&) noexcept = default;
   Supervisor& operator=(Supervisor&&) noexcept = default;
-  ~Supervisor();
+  ~Supervisor() override;
 
-  /// Readable when receive() has something to say; for poll(2).
-  int fd() const { return channel_.fd(); }
+  int fd() const override { return channel_.fd(); }
   int pid() const { return child_.pid(); }
 
-  /// Sends a request and returns its id, which the Reply carries. Never blocks.
-  std::uint64_t send(SupervisorRequest request);
+  std::uint64_t send(SupervisorRequest request) override;
 
-  /// The next event, if one is there; never blocks. LogLine events are logged here and not returned.
-  /// Throws Error(environment) when the supervisor has ended; what it left has then been cleaned up.
-  std::optional<Event> receive();
+  /// LogLine events are logged here and not returned. When the supervisor has ended, what it left has been
+  /// cleaned up.
+  std::optional<Heard> receive() override;
 
-  /// As receive(), but waits until the deadline.
+  /// The event of receive(), waiting until the deadline.
   std::optional<Event> wait(Deadline deadline);
 
   /// Sends a request and waits for its reply. Other events go to `on_event` (a dropped event is lost).

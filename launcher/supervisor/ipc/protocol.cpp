@@ -8,8 +8,13 @@ NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(VmSpec, index, name, image_url, image_format,
                                    ssh_key, cpus)
 
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(InspectImage, url, format)
-NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(ProbeEnvironment, qemu, accel, machine, cpu_model, backend)
-NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(FindCache, request)
+NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(ProbeHypervisor, qemu, accel, machine, cpu_model, backend)
+static void to_json(nlohmann::json& json, const FindCache& request) {
+  json = {{"request", to_json(request.request)}};
+}
+static void from_json(const nlohmann::json& json, FindCache& request) {
+  request.request = build_request_from_json(json.at("request"));
+}
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(VerifyCache, cache, image_url, full)
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(OpenColdCache, image_url, kept_folder, new_file, quota, granularity,
                                    sample, reject)
@@ -45,8 +50,24 @@ NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(CommandExited, exit_status)
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(Interrupted, signal)
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(LogLine, level, text)
 
-NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(Environment, qemu, qemu_version, has_vmicache, libvirt_version, accel,
+NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(InspectedImage, url, format, virtual_bytes, identity, single_local_file)
+NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(HypervisorFacts, qemu, qemu_version, has_vmicache, libvirt_version, accel,
                                    backend, first_use)
+NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(CacheVerdict, findings, warnings)
+NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(NodeFolder, path)
+NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(Description, text)
+NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(ColdCache, path, keep_as, filled, rejected)
+static void to_json(nlohmann::json& json, const FoundCache& found) {
+  json = {{"path", found.path.string()}, {"built", found.built}};
+}
+static void from_json(const nlohmann::json& json, FoundCache& found) {
+  found.path = json.at("path").get<std::string>();
+  json.at("built").get_to(found.built);
+}
+static void to_json(nlohmann::json&, const Done&) {
+}
+static void from_json(const nlohmann::json&, Done&) {
+}
 
 namespace {
 
@@ -93,13 +114,68 @@ std::string dump(const nlohmann::json& json) {
 
 }  // namespace
 
-nlohmann::json to_result(const Environment& environment) {
-  return environment;
+nlohmann::json to_result(const Done& result) {
+  return result;
+}
+nlohmann::json to_result(const InspectedImage& result) {
+  return result;
+}
+nlohmann::json to_result(const HypervisorFacts& result) {
+  return result;
+}
+nlohmann::json to_result(const FoundCache& result) {
+  return result;
+}
+nlohmann::json to_result(const CacheVerdict& result) {
+  return result;
+}
+nlohmann::json to_result(const NodeFolder& result) {
+  return result;
+}
+nlohmann::json to_result(const Description& result) {
+  return result;
+}
+nlohmann::json to_result(const ColdCache& result) {
+  return result;
 }
 
-Environment environment_of(const Reply& reply) {
-  return reply.checked().result.get<Environment>();
+namespace {
+
+template <typename Result>
+Result typed_result(const Reply& reply) {
+  try {
+    Result result;
+    from_json(reply.checked().result, result);
+    return result;
+  } catch (const nlohmann::json::exception& error) {
+    throw_nonsense(reply.result.dump(), error);
+  }
 }
+
+}  // namespace
+
+template <typename Request>
+typename Request::Result result_of(const Reply& reply) {
+  return typed_result<typename Request::Result>(reply);
+}
+
+// Of each request.
+template Done result_of<UseCpus>(const Reply&);
+template Done result_of<KeepRecord>(const Reply&);
+template Done result_of<Warm>(const Reply&);
+template Done result_of<Prepare>(const Reply&);
+template Done result_of<ResumeAll>(const Reply&);
+template Done result_of<RunCommand>(const Reply&);
+template Done result_of<SignalCommand>(const Reply&);
+template Done result_of<StopAll>(const Reply&);
+template Done result_of<Shutdown>(const Reply&);
+template InspectedImage result_of<InspectImage>(const Reply&);
+template HypervisorFacts result_of<ProbeHypervisor>(const Reply&);
+template FoundCache result_of<FindCache>(const Reply&);
+template CacheVerdict result_of<VerifyCache>(const Reply&);
+template NodeFolder result_of<OpenNodeFolder>(const Reply&);
+template Description result_of<Describe>(const Reply&);
+template ColdCache result_of<OpenColdCache>(const Reply&);
 
 const Reply& Reply::checked() const {
   if (!ok) throw Error(status, message);

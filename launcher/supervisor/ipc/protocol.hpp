@@ -7,6 +7,7 @@
 // between, at any time after the request that causes them was sent. All times are CLOCK_MONOTONIC of this
 // node in nanoseconds, taken where the thing happened; kNever where it did not.
 
+#include "cachegen/build.hpp"
 #include "cachegen/guest/aio.hpp"
 #include "cachegen/guest/guest.hpp"
 #include "cachegen/guest/ready.hpp"
@@ -54,24 +55,28 @@ struct VmSpec {
 };
 
 // ---- requests ----
+//
+// Each names what its reply carries: `Result`.
 
-/// Reply's result: ImageInfo (cachegen/cache/image.hpp).
+/// Of a request that is only done.
+struct Done {};
+
+struct InspectedImage {
+  std::string url;     ///< as QEMU opens it
+  std::string format;  ///< probed
+  Bytes virtual_bytes = 0;
+  std::string identity;            ///< image_identity() (cachegen/store/registry.hpp)
+  bool single_local_file = false;  ///< one file of this node, without backing files
+};
 struct InspectImage {
+  using Result = InspectedImage;
   static constexpr const char* kType = "inspect_image";
   std::string url;
   std::string format;  ///< empty: probed
 };
 
-/// Reply's result: Environment.
-struct ProbeEnvironment {
-  static constexpr const char* kType = "probe_environment";
-  std::string qemu = "qemu-system-x86_64";
-  std::string accel = "auto";
-  std::string machine = "pc";
-  std::string cpu_model;  ///< that the user has chosen: this node must have it (cachegen/guest/cpu_check.hpp)
-  Backend backend = Backend::automatic;
-};
-struct Environment {
+/// What QEMU and libvirt are on this node, as far as a launch has to know.
+struct HypervisorFacts {
   std::string qemu;  ///< full path
   std::string qemu_version;
   bool has_vmicache = false;
@@ -80,18 +85,30 @@ struct Environment {
   Backend backend = Backend::libvirt;  ///< never `automatic`
   bool first_use = false;              ///< libvirt has to probe this emulator: under a second, once a machine
 };
-
-/// Finds the image's boot cache in the store or profiles the image; Progress events meanwhile.
-/// `request`: BuildRequest (cachegen/build.hpp). Reply's result: {"path": ..., "built": whether this request
-/// profiled it}.
-struct FindCache {
-  static constexpr const char* kType = "find_cache";
-  nlohmann::json request;
+struct ProbeHypervisor {
+  using Result = HypervisorFacts;
+  static constexpr const char* kType = "probe_hypervisor";
+  std::string qemu = "qemu-system-x86_64";
+  std::string accel = "auto";
+  std::string machine = "pc";
+  std::string cpu_model;  ///< that the user has chosen: this node must have it (cachegen/guest/cpu_check.hpp)
+  Backend backend = Backend::automatic;
 };
 
-/// Compares the cache with its base, as --verify-cache says. Reply's result: {"findings": [text...],
-/// "warnings": [text...]}; with any finding the cache must not be used.
+/// Finds the image's boot cache in the store or profiles the image; Progress events meanwhile.
+struct FindCache {
+  using Result = FoundCache;  ///< cachegen/build.hpp
+  static constexpr const char* kType = "find_cache";
+  BuildRequest request;
+};
+
+/// Compares the cache with its base, as --verify-cache says.
+struct CacheVerdict {
+  std::vector<std::string> findings;  ///< with any of these the cache must not be used
+  std::vector<std::string> warnings;
+};
 struct VerifyCache {
+  using Result = CacheVerdict;
   static constexpr const char* kType = "verify_cache";
   std::string cache;
   std::string image_url;
@@ -101,14 +118,18 @@ struct VerifyCache {
 /// Lets this supervisor, and whatever it starts from then on, run on these CPUs of the node, "0-3,8": the
 /// rank, and the supervisor with it, may have been bound to one of them.
 struct UseCpus {
+  using Result = Done;
   static constexpr const char* kType = "use_cpus";
   std::string cpus;
 };
 
 /// Makes this supervisor's folder below `node_dir` (once; Prepare makes it too), where overlays go and where
 /// the rank may put files of this launch. It goes with the supervisor, and is swept like a runtime folder.
-/// Reply's result: {"folder": path}.
+struct NodeFolder {
+  std::string path;
+};
 struct OpenNodeFolder {
+  using Result = NodeFolder;
   static constexpr const char* kType = "open_node_folder";
   std::string node_dir;
 };
@@ -117,12 +138,17 @@ struct OpenNodeFolder {
 /// journal is still there, the supervisor makes the record of it once the VMs have ended and the rank is
 /// dead.
 struct KeepRecord {
+  using Result = Done;
   static constexpr const char* kType = "keep_record";
   std::string journal;  ///< absolute path; its header is there already
 };
 
-/// Reply's result: {"text": ...}, the domain's XML or QEMU's command as Prepare would use it. Starts nothing.
+/// The domain's XML or QEMU's command as Prepare would use it. Starts nothing.
+struct Description {
+  std::string text;
+};
 struct Describe {
+  using Result = Description;
   static constexpr const char* kType = "describe";
   Backend backend = Backend::automatic;
   std::string node_dir;
@@ -132,6 +158,7 @@ struct Describe {
 /// Makes the hypervisor ready for prepare: libvirt's driver opened and the emulator known. Optional; Prepare
 /// does it too.
 struct Warm {
+  using Result = Done;
   static constexpr const char* kType = "warm";
   Backend backend = Backend::automatic;
   std::string qemu = "qemu-system-x86_64";
@@ -143,6 +170,7 @@ struct Warm {
 /// of them and is ok even when some VMs failed: the events say which. Several Prepares may be under way at
 /// once, each with other VMs.
 struct Prepare {
+  using Result = Done;
   static constexpr const char* kType = "prepare";
   Backend backend = Backend::automatic;
   std::string node_dir;  ///< overlays go to a folder of this supervisor's below it
@@ -155,6 +183,7 @@ struct Prepare {
 /// Resumes every prepared VM at once. VmRunning for each, later VmReady or VmFailed. The reply comes when all
 /// were resumed.
 struct ResumeAll {
+  using Result = Done;
   static constexpr const char* kType = "resume_all";
   std::int64_t ready_timeout_ms = 300'000;  ///< from here; a VM not ready then has failed
 };
@@ -162,6 +191,7 @@ struct ResumeAll {
 /// Runs the user's command in its own process group with this supervisor's stdin, stdout and stderr. The
 /// reply says that it started; CommandExited follows. One at a time.
 struct RunCommand {
+  using Result = Done;
   static constexpr const char* kType = "run_command";
   std::vector<std::string> argv;
   std::map<std::string, std::string> environment;
@@ -169,6 +199,7 @@ struct RunCommand {
 
 /// To the process group of the command; no command: ignored.
 struct SignalCommand {
+  using Result = Done;
   static constexpr const char* kType = "signal_command";
   int number = 15;
 };
@@ -177,13 +208,19 @@ struct SignalCommand {
 /// close it). VmStopped for each VM that was spawned and has not ended yet, then the reply. Valid at any
 /// time, also while a Prepare runs, which is then cut short.
 struct StopAll {
+  using Result = Done;
   static constexpr const char* kType = "stop_all";
 };
 
 /// --cache cold: the cache of this image that an earlier launch filled on this node, or a new, empty one.
-/// Reply's result: {"path": the file, "filled": whether it was there already, "keep_as": where it goes once
-/// it is filled, "rejected": one there was did not agree with the image, and was removed}.
+struct ColdCache {
+  std::string path;
+  std::string keep_as;    ///< where it goes once it is filled
+  bool filled = false;    ///< it was there already
+  bool rejected = false;  ///< one that was there did not agree with the image, and was removed
+};
 struct OpenColdCache {
+  using Result = ColdCache;
   static constexpr const char* kType = "open_cold_cache";
   std::string image_url;
   std::string kept_folder;  ///< of caches that were filled
@@ -196,10 +233,11 @@ struct OpenColdCache {
 
 /// StopAll without statistics, then the supervisor replies and ends. Closing the socket does the same.
 struct Shutdown {
+  using Result = Done;
   static constexpr const char* kType = "shutdown";
 };
 
-using SupervisorRequest = std::variant<InspectImage, ProbeEnvironment, FindCache, VerifyCache, OpenColdCache,
+using SupervisorRequest = std::variant<InspectImage, ProbeHypervisor, FindCache, VerifyCache, OpenColdCache,
                                        UseCpus, OpenNodeFolder, KeepRecord, Describe, Warm, Prepare,
                                        ResumeAll, RunCommand, SignalCommand, StopAll, Shutdown>;
 
@@ -320,8 +358,19 @@ RequestMessage parse_request(const std::string& text);
 std::string to_text(const Event& event);
 Event parse_event(const std::string& text);
 
-/// What ProbeEnvironment's reply carries.
-nlohmann::json to_result(const Environment& environment);
-Environment environment_of(const Reply& reply);
+/// What a reply carries, for Reply::result, and back. Every Result of a request has both.
+nlohmann::json to_result(const Done& result);
+nlohmann::json to_result(const InspectedImage& result);
+nlohmann::json to_result(const HypervisorFacts& result);
+nlohmann::json to_result(const FoundCache& result);
+nlohmann::json to_result(const CacheVerdict& result);
+nlohmann::json to_result(const NodeFolder& result);
+nlohmann::json to_result(const Description& result);
+nlohmann::json to_result(const ColdCache& result);
+
+/// The result of a Request's reply. Throws the reply's Error, and Error(environment) where the two do not
+/// belong together.
+template <typename Request>
+typename Request::Result result_of(const Reply& reply);
 
 }  // namespace vmi

@@ -2,7 +2,7 @@
 #pragma once
 
 #include "cachegen/support/file.hpp"
-#include "launcher/mpi/payload.hpp"
+#include "launcher/team/payload.hpp"
 
 #include <span>
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "launcher/mpi/payload.hpp"
+#include "launcher/team/payload.hpp"
 
 #include "cachegen/support/error.hpp"
 

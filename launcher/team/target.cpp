@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "launcher/mpi/target.hpp"
+#include "launcher/team/target.hpp"
 
-#include "launcher/mpi/agree.hpp"
+#include "launcher/team/agreed.hpp"
 
 #include <system_error>
 
