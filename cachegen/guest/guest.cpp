@@ -3,7 +3,10 @@
 
 #include "cachegen/guest/qemu_version.hpp"
 #include "cachegen/guest/seed.hpp"
+#include "cachegen/support/log.hpp"
 #include "cachegen/support/process.hpp"
+
+#include <mutex>
 
 #include <unistd.h>
 
@@ -107,7 +110,18 @@ QemuFacts probe_qemu(const std::string& qemu, Deadline deadline) {
   return {.path = fs::absolute(*path),
           .version = version,
           .has_vmicache = drivers > 0,
-          .has_vmipagecache = drivers >= 2};
+          .has_vmipagecache = drivers >= 2,
+          .has_sandbox = out.find(kNoSandbox) == std::string::npos};
+}
+
+void warn_without_sandbox(const QemuFacts& qemu) {
+  static std::once_flag once;
+  if (qemu.has_sandbox) return;
+  std::call_once(once, [&] {
+    log_warning("QEMU '" + qemu.path.string() +
+                "' was built without seccomp: a guest that breaks out of it may start programs; install a "
+                "QEMU that knows -sandbox");
+  });
 }
 
 }  // namespace vmi

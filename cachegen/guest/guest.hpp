@@ -94,9 +94,13 @@ struct QemuFacts {
   bool has_vmicache = false;
   /// Beside it the driver vmipagecache (from vmicache-2 on).
   bool has_vmipagecache = false;
+  /// It knows -sandbox: seccomp is built in.
+  bool has_sandbox = true;
 };
 /// What `qemu --version` says (qemu_version.hpp). Throws Error(environment) when it is missing or is no QEMU
 /// system emulator.
 QemuFacts probe_qemu(const std::string& qemu, Deadline deadline);
+/// Says once in this process that VMs of this QEMU have no sandbox; of others nothing.
+void warn_without_sandbox(const QemuFacts& qemu);
 
 }  // namespace vmi

@@ -164,6 +164,9 @@ Argv qemu_command(const GuestSpec& guest, const std::string& name, const std::ve
   Argv argv = {guest.qemu, "-name", "guest=" + option_value(name), "-nodefaults", "-no-user-config",
                "-display", "none"};
   Builder command(argv, guest.machine);
+  // As libvirt has it by default. What a VM needs of it is done before QEMU runs (its CPUs), or not at all.
+  if (extras.sandbox)
+    command.add("-sandbox", "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny");
   add_machine(command, guest);
   add_firmware(command, guest, files);
   add_identity(command, guest, extras);

@@ -26,6 +26,7 @@ struct CommandExtras {
   std::string kernel_args;               ///< behind guest.append
   std::vector<std::string> credentials;  ///< SMBIOS type 11 strings: "io.systemd.credential:NAME=VALUE"
   fs::path seed;                         ///< cloud-init's disk (seed.hpp), the guest's second; empty: none
+  bool sandbox = true;                   ///< QEMU has seccomp (QemuFacts::has_sandbox)
   bool no_reboot = false;                ///< a guest that resets ends QEMU instead
   std::vector<std::string> trace_events;
   fs::path trace_log;

@@ -35,7 +35,16 @@ fs::path kept_at(const fs::path& program) {
   const std::string text = fs::absolute(program).string() + "\n" + std::to_string(info.st_dev) + "\n" +
                            std::to_string(info.st_ino) + "\n" + std::to_string(info.st_size) + "\n" +
                            time_text(info.st_mtim) + "\n" + time_text(info.st_ctim);
-  return cache / "qemu-version" / hash128_hex(std::as_bytes(std::span(text)));
+  return cache / "qemu-says" / hash128_hex(std::as_bytes(std::span(text)));
+}
+
+/// Options are read in their order: a QEMU without seccomp stumbles over the first.
+std::string ask(const fs::path& program, Deadline deadline) {
+  try {
+    return run_checked({program.string(), "-sandbox", "on", "--version"}, deadline);
+  } catch (const Error&) {
+    return run_checked({program.string(), "--version"}, deadline) + std::string(kNoSandbox) + "\n";
+  }
 }
 
 }  // namespace
@@ -44,7 +53,7 @@ std::string version_text(const fs::path& program, Deadline deadline) {
   const fs::path kept = kept_at(program);
   std::error_code missing;
   if (!kept.empty() && fs::file_size(kept, missing) > 0 && !missing) return read_text(kept);
-  std::string text = run_checked({program.string(), "--version"}, deadline);
+  std::string text = ask(program, deadline);
   if (kept.empty()) return text;
   try {
     fs::create_directories(kept.parent_path());

@@ -108,6 +108,7 @@ class Boot {
                                        .lock_cache = can_lock(spec_.cache),
                                        .lock_base = can_lock(spec_.image.url)});
     CommandExtras extras{.seed = files_.seed,
+                         .sandbox = spec_.sandbox,
                          .trace_events = boot_trace_events(!spec_.driver_traces),
                          .trace_log = files_.trace};
     extras.forward_ssh = spec_.ready.needs_ssh_forward();

@@ -23,7 +23,8 @@ struct BootSpec {
   fs::path cache;  ///< boot through this cache, read-only: what reaches the base is then what the cache
                    ///< misses; empty: none
   bool driver_traces =
-      false;  ///< QEMU has the block driver vmicache: it tells what was read below the overlay
+      false;            ///< QEMU has the block driver vmicache: it tells what was read below the overlay
+  bool sandbox = true;  ///< QemuFacts::has_sandbox
   ReadySpec ready;
   std::chrono::milliseconds timeout{300'000};  ///< from QEMU's start to readiness
   std::chrono::milliseconds settle{0};         ///< how long the trace goes on after readiness

@@ -12,6 +12,7 @@ BootProfile profile_boot(const ProfileOptions& options, const ProfileProgress& p
   remove_stale_folders(temp_root(), kProfileFolderPrefix);
   check_guest(options.guest);
   profile.qemu = probe_qemu(options.guest.qemu, Deadline::after(std::chrono::seconds(30)));
+  warn_without_sandbox(profile.qemu);
   profile.accel = resolve_accel(options.guest.accel);
   GuestSpec guest = options.guest;
   guest.qemu = profile.qemu.path.string();
@@ -21,6 +22,7 @@ BootProfile profile_boot(const ProfileOptions& options, const ProfileProgress& p
   BootSpec spec{.guest = std::move(guest),
                 .image = options.image,
                 .driver_traces = resolve_driver(options.driver, profile.qemu, false) == Driver::vmicache,
+                .sandbox = profile.qemu.has_sandbox,
                 .ready = options.ready,
                 .timeout = options.timeout,
                 .settle = options.settle};

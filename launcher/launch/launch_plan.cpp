@@ -25,17 +25,19 @@ ImagePlan plan_of(const InspectedImage& found, int index) {
   return image;
 }
 
-ProbeHypervisor probe_of(const LaunchOptions& options, Accel accel) {
+/// The first rank warns for all.
+ProbeHypervisor probe_of(const LaunchOptions& options, Accel accel, bool first) {
   return {.qemu = options.guest.qemu,
           .accel = to_text(accel),
           .machine = to_text(options.guest.machine),
           .cpu_model = options.guest.cpu_model,
-          .backend = options.backend};
+          .backend = options.backend,
+          .warns = first};
 }
 
 /// What rank 0 decides for all: zero, images, and the accelerator, which is as its own node has it.
 void look_for_all(Rank& rank, const LaunchOptions& options, LaunchPlan& plan) {
-  const Pending<ProbeHypervisor> probe = rank.ask(probe_of(options, options.guest.accel));
+  const Pending<ProbeHypervisor> probe = rank.ask(probe_of(options, options.guest.accel, true));
   std::vector<Pending<InspectImage>> looks;
   for (const ImageRequest& image : options.images) looks.push_back(rank.ask(InspectImage{.url = image.url}));
   plan.hypervisor = rank.await(probe, kSmallStep, "its look at QEMU and libvirt");
@@ -55,7 +57,7 @@ std::string to_told(const LaunchPlan& plan) {
 void look_around(Rank& rank, const LaunchOptions& options, LaunchPlan& plan) {
   if (!rank.first()) {
     plan.hypervisor =
-        rank.call(probe_of(options, plan.guest.accel), kSmallStep, "its look at QEMU and libvirt");
+        rank.call(probe_of(options, plan.guest.accel, false), kSmallStep, "its look at QEMU and libvirt");
   }
   if (!options.dry_run) {
     // The hypervisor gets ready while the stages up to `prepare` go on; Prepare says what fails.

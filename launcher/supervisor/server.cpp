@@ -148,6 +148,7 @@ void Server::on(std::uint64_t id, const ProbeHypervisor& request) {
 
 HypervisorFacts Server::probe(const ProbeHypervisor& request) {
   const QemuFacts qemu = facts_.qemu(request.qemu);
+  if (request.warns) warn_without_sandbox(qemu);
   const Accel accel = facts_.accel(parse_name<Accel>(request.accel));
   check_cpu({.qemu = qemu.path,
              .accel = accel,
@@ -157,6 +158,7 @@ HypervisorFacts Server::probe(const ProbeHypervisor& request) {
   HypervisorFacts result{.qemu = qemu.path,
                          .qemu_version = qemu.version,
                          .has_vmicache = qemu.has_vmicache,
+                         .has_sandbox = qemu.has_sandbox,
                          .accel = to_text(accel),
                          .backend = hypervisors_.resolve(request.backend)};
   if (result.backend == Backend::libvirt) {

@@ -43,6 +43,8 @@ TEST_CASE("the whole command of a plain VM") {
                          "-no-user-config",
                          "-display",
                          "none",
+                         "-sandbox",
+                         "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny",
                          "-machine",
                          "pc,usb=off,vmport=off,hpet=off,dump-guest-core=off",
                          "-rtc",

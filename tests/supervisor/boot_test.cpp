@@ -16,6 +16,7 @@ TEST_CASE("VMs are prepared paused, resumed together, ready, and gone") {
   for (const VmPrepared& vm : prepared) {
     CHECK(vm.t_prepare < vm.t_spawn);
     CHECK(fs::file_size(vm.serial_log) == 0);  // the guest has not run
+    CHECK_THAT(read_text("/proc/" + std::to_string(vm.pid) + "/status"), Catch::Contains("Seccomp:\t2"));
   }
 
   fixture.call(ResumeAll{});
@@ -35,6 +36,27 @@ TEST_CASE("VMs are prepared paused, resumed together, ready, and gone") {
   }
   fixture.supervisor().shutdown(Deadline::after(std::chrono::seconds(10)));
   CHECK_THAT(fixture.leftovers(), Catch::Equals(""));
+}
+
+TEST_CASE("a QEMU that was built without seccomp runs its VMs all the same") {
+  Fixture fixture(Backend::qemu);
+  const fs::path qemu = fixture.folder() / "qemu";
+  write_text_atomically(qemu,
+                        "#!/bin/sh\n"
+                        "case \" $* \" in *' -sandbox '*)\n"
+                        "  echo \"$0: -sandbox: There is no option group 'sandbox'\" >&2; exit 1;;\n"
+                        "esac\n"
+                        "exec qemu-system-x86_64 \"$@\"\n");
+  fs::permissions(qemu, fs::perms::owner_all);
+  const ProbeEnvironment probe{.qemu = qemu, .accel = "tcg", .backend = Backend::qemu, .warns = true};
+  CHECK_FALSE(environment_of(fixture.call(probe)).has_sandbox);
+  std::vector<VmSpec> vms = fixture.vms(1);
+  vms[0].guest.qemu = qemu.string();
+  fixture.call(fixture.prepare(vms));
+  for (const VmFailed& vm : fixture.all<VmFailed>()) FAIL_CHECK(vm.reason);
+  fixture.call(ResumeAll{});
+  CHECK(fixture.wait_for<VmReady>(1).size() == 1);
+  fixture.call(StopAll{});
 }
 
 TEST_CASE("times of a VM are in order") {

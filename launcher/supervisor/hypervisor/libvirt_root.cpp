@@ -61,6 +61,8 @@ void write_libvirt_root(const fs::path& root) {
       "remember_owner = 0\n"
       "cgroup_controllers = []\n"  // QEMU stays in the job's cgroup
       "namespaces = []\n"
+      // No seccomp_sandbox: by default, libvirt gives each QEMU that has it the -sandbox of qemu_command().
+      // With 1, a QEMU without seccomp would not start.
       "capability_filters = [\"cpu-unavailable-features\"]\n";  // 0.2 s of QMP round trips per domain
   if (geteuid() == 0) {
     // Else it wants to become the user libvirt-qemu, who need not exist and could not read the job's files.

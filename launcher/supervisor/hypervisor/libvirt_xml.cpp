@@ -58,6 +58,7 @@ constexpr std::array kGivenByLibvirt = {
     GivenOption{"-name", 1},    GivenOption{"-nodefaults", 0}, GivenOption{"-no-user-config", 0},
     GivenOption{"-display", 1}, GivenOption{"-machine", 1},    GivenOption{"-accel", 1},
     GivenOption{"-m", 1},       GivenOption{"-smp", 1},        GivenOption{"-rtc", 1},
+    GivenOption{"-sandbox", 1},
 };
 /// The one other option of qemu_command() that has no value.
 constexpr std::string_view kFlag = "-no-reboot";

@@ -8,7 +8,7 @@ NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(VmSpec, index, name, image_url, image_format,
                                    ssh_key, cpus)
 
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(InspectImage, url, format)
-NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(ProbeHypervisor, qemu, accel, machine, cpu_model, backend)
+NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(ProbeHypervisor, qemu, accel, machine, cpu_model, backend, warns)
 static void to_json(nlohmann::json& json, const FindCache& request) {
   json = {{"request", to_json(request.request)}};
 }
@@ -51,8 +51,8 @@ NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(Interrupted, signal)
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(LogLine, level, text)
 
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(InspectedImage, url, format, virtual_bytes, identity, single_local_file)
-NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(HypervisorFacts, qemu, qemu_version, has_vmicache, libvirt_version, accel,
-                                   backend, first_use)
+NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(HypervisorFacts, qemu, qemu_version, has_vmicache, has_sandbox,
+                                   libvirt_version, accel, backend, first_use)
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(CacheVerdict, findings, warnings)
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(NodeFolder, path)
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(Description, text)

@@ -80,6 +80,7 @@ struct HypervisorFacts {
   std::string qemu;  ///< full path
   std::string qemu_version;
   bool has_vmicache = false;
+  bool has_sandbox = true;
   std::string libvirt_version;         ///< empty with the qemu backend
   std::string accel;                   ///< "kvm" or "tcg"
   Backend backend = Backend::libvirt;  ///< never `automatic`
@@ -93,6 +94,7 @@ struct ProbeHypervisor {
   std::string machine = "pc";
   std::string cpu_model;  ///< that the user has chosen: this node must have it (cachegen/guest/cpu_check.hpp)
   Backend backend = Backend::automatic;
+  bool warns = false;  ///< of a QEMU without sandbox; set by one rank of all
 };
 
 /// Finds the image's boot cache in the store or profiles the image; Progress events meanwhile.

@@ -72,6 +72,7 @@ VmPlan plan_vm(const VmSpec& spec, const VmFolders& folders, HostFacts& facts) {
   }
   CommandExtras extras;
   extras.forward_ssh = spec.guest.net == Net::user;
+  extras.sandbox = qemu.has_sandbox;
   extras.kernel_args = kernel_args_of(spec);
   extras.credentials = credentials_of(spec);
   if (!spec.guest.firmware_vars.empty()) plan.files.firmware_vars = plan.folder / "vars.fd";
