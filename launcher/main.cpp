@@ -68,7 +68,7 @@ int launch_main(int argc, char** argv) {
   catch_signals();
   // Where MPI_Init hangs, the rank that says nothing is the one to look at.
   log_identity("vmilaunch", early_rank());
-  Session session(&argc, &argv, Deadline::after(120s));
+  Session session(&argc, &argv, Deadline::after(120s), options.mpi_settings);
   log_identity("vmilaunch", session.ranks() > 1 ? session.rank() : -1);
 
   int status = 0;

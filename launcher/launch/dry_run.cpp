@@ -24,6 +24,7 @@ nlohmann::json to_json(const NodeLayout& layout, const LaunchPlan& plan, const F
   return {{"vms", vms},
           {"nodes", layout.node_keys},
           {"driver", to_text(plan.driver)},
+          {"sandbox", plan.hypervisor.has_sandbox},
           {"accel", plan.hypervisor.accel},
           {"cpu_model", cpu_model_of(plan.guest)},
           {"fits", fit.fits},
@@ -36,7 +37,8 @@ std::string to_text(const NodeLayout& layout, const LaunchOptions& options, cons
                      " nodes, " + std::to_string(layout.ranks) + " ranks; backend " +
                      vmi::to_text(plan.hypervisor.backend) + ", accelerator " + plan.hypervisor.accel +
                      ", CPU " + cpu_model_of(plan.guest) + ", driver " + vmi::to_text(plan.driver) +
-                     ", cache " + options.cache->name + "\n";
+                     ", sandbox " + (plan.hypervisor.has_sandbox ? "on" : "off") + ", cache " +
+                     options.cache->name + "\n";
   for (int rank = 0; rank < layout.ranks; ++rank) {
     text += "  rank " + std::to_string(rank) + " on " +
             layout.node_keys[static_cast<std::size_t>(layout.node_of(rank))] + ": " +

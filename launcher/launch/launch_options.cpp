@@ -185,6 +185,7 @@ void read_end(const Options& options, LaunchOptions& launch) {
     throw usage("--ready exit means that the VMs have ended; a command would find none");
   }
   launch.overcommit = parse_name<Overcommit>(options.text("overcommit"));
+  launch.mpi_settings = options.text("mpi-settings") == "auto";
   launch.dry_run = options.flag("dry-run");
   launch.warm = options.flag("warm");
   launch.keep_going = options.flag("keep-going");
@@ -288,6 +289,12 @@ const OptionTable& launch_option_table() {
               .default_value = "auto",
               .help = "What starts QEMU.",
               .choices = names_of<Backend>()})
+        .add({.name = "mpi-settings",
+              .metavar = "WHAT",
+              .default_value = "auto",
+              .help = "auto: spare Open MPI the search for networks that this node lacks; none: leave all to "
+                      "MPI.",
+              .choices = {"auto", "none"}})
         .add({.name = "dry-run", .help = "Print the plan and one domain's XML; start nothing."})
         .add({.name = "warm",
               .help = "Copy the images' caches from the store to this node's pool, for later launches; start "

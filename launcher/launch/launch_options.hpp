@@ -68,6 +68,7 @@ struct LaunchOptions {
   bool hold = false;
   std::optional<std::vector<std::string>> command;
   Overcommit overcommit = Overcommit::cpus;
+  bool mpi_settings = true;  ///< those of launcher/mpi/settings.hpp
   bool dry_run = false;
   bool warm = false;  ///< copy the caches to this node, and start nothing
   bool keep_going = false;

@@ -2,9 +2,9 @@
 #pragma once
 
 #include "launcher/mpi/chunk_record.hpp"
+#include "launcher/mpi/worker.hpp"
 #include "launcher/team/payload.hpp"
 #include "launcher/team/target.hpp"
-#include "launcher/mpi/worker.hpp"
 
 #include <atomic>
 #include <mutex>

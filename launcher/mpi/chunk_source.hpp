@@ -3,8 +3,8 @@
 
 #include "launcher/mpi/chunk_record.hpp"
 #include "launcher/mpi/distribute.hpp"
-#include "launcher/team/target.hpp"
 #include "launcher/mpi/worker.hpp"
+#include "launcher/team/target.hpp"
 
 #include <atomic>
 #include <memory>

@@ -3,50 +3,13 @@
 
 #include "cachegen/support/log.hpp"
 #include "launcher/mpi/agree.hpp"
+#include "launcher/mpi/settings.hpp"
 #include "launcher/mpi/watchdog.hpp"
 
 #include <cstdlib>
-#include <utility>
-
-#include <unistd.h>
 
 namespace vmi {
 namespace {
-
-/// Open MPI asks every network library it was built with, and those of InfiniPath and Omni-Path wait 0.1 s
-/// each for a device to appear. Where there is no device of any of them, plain messages are what it ends up
-/// with; it is told so, unless the user said something. Nor does it then need hwloc's plugins, which look for
-/// PCI devices, displays and accelerators, and load the libraries of all of these; nor those of Open MPI's
-/// components that make other paths faster, or are another program's (mpirun's, a tool's): each is a library
-/// to open, and half of all that it opens. Which there are depends on its version; what is not there cannot
-/// be left out, and that does no harm.
-void skip_absent_networks() {
-  for (const char* said : {"OMPI_MCA_pml", "OMPI_MCA_mtl"}) {
-    if (std::getenv(said) != nullptr) return;
-  }
-  for (const char* device :
-       {"/dev/infiniband", "/dev/hfi1_0", "/dev/ipath", "/dev/cxi0", "/dev/kgni0", "/dev/bxi0"}) {
-    if (access(device, F_OK) == 0) return;
-  }
-  constexpr std::pair<const char*, const char*> kChosen[] = {
-      {"OMPI_MCA_pml", "ob1"},
-      {"OMPI_MCA_coll", "^sm,monitoring,adapt,sync,inter,han"},
-      {"OMPI_MCA_osc", "^sm,monitoring"},
-      {"OMPI_MCA_op", "^avx"},
-      {"OMPI_MCA_mpool", "^hugepage"},
-      {"OMPI_MCA_rcache", "^grdma"},
-      {"OMPI_MCA_shmem", "^sysv,posix"},
-      {"OMPI_MCA_reachable", "^netlink"},
-  };
-  for (const auto& [name, value] : kChosen) setenv(name, value, 0);
-  // A rank that nobody started starts a daemon, which has these settings and needs these components.
-  if (std::getenv("PMIX_RANK") != nullptr) {
-    setenv("OMPI_MCA_schizo", "^flux,jsm", 0);
-    setenv("OMPI_MCA_state", "^orted,hnp,novm,tool", 0);
-    setenv("OMPI_MCA_errmgr", "^default_tool,default_orted,default_hnp", 0);
-  }
-  setenv("HWLOC_PLUGINS_PATH", "/dev/null", 0);
-}
 
 /// Returns once every rank has called it: a barrier of messages, since ranks may have given up different
 /// collectives on `world`.
@@ -75,8 +38,8 @@ void end_all_ranks(int status, void* /*unused*/) {
 
 }  // namespace
 
-Session::Session(int* argc, char*** argv, Deadline deadline) {
-  skip_absent_networks();
+Session::Session(int* argc, char*** argv, Deadline deadline, bool own_settings) {
+  if (own_settings) choose_mpi_settings();
   {
     const Watchdog watchdog(
         deadline, "MPI_Init", ExitStatus::environment,

@@ -10,7 +10,8 @@ namespace vmi {
 /// MPI from MPI_Init to MPI_Finalize. Only the thread that made it may call MPI; other threads may exist.
 class Session {
  public:
-  Session(int* argc, char*** argv, Deadline deadline);
+  /// `own_settings`: with what settings.hpp chooses of MPI's.
+  Session(int* argc, char*** argv, Deadline deadline, bool own_settings = true);
   Session(const Session&) = delete;
   Session& operator=(const Session&) = delete;
   /// Without finalize() before it, all ranks are ended when this process exits, with its status: somebody
