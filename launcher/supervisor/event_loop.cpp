@@ -4,6 +4,8 @@
 #include "cachegen/support/error.hpp"
 
 #include <array>
+#include <stdexcept>
+#include <string>
 #include <utility>
 
 #include <sys/epoll.h>
@@ -11,6 +13,24 @@
 #include <unistd.h>
 
 namespace vmi::supervisor {
+namespace {
+
+thread_local int t_loops = 0;  // that this thread is in
+
+/// This thread serves a loop while it lives.
+struct Serving {
+  Serving() { ++t_loops; }
+  Serving(const Serving&) = delete;
+  Serving& operator=(const Serving&) = delete;
+  ~Serving() { --t_loops; }
+};
+
+}  // namespace
+
+void assert_may_block(const char* what) {
+  if (t_loops > 0)
+    throw std::logic_error(std::string(what) + " would block the supervisor's loop; please report it");
+}
 namespace {
 
 constexpr std::uint64_t kWakeup = 0;  // no entry has this id
@@ -88,6 +108,7 @@ void EventLoop::post(Callback callback) {
 }
 
 void EventLoop::run() {
+  const Serving serving;
   running_ = true;
   while (running_) step(Deadline::after(std::chrono::hours(1)));
 }

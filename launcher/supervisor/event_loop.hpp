@@ -13,6 +13,10 @@
 
 namespace vmi::supervisor {
 
+/// For what may take long: a file system or a process is waited for. Throws std::logic_error that names it
+/// when the calling thread is in an EventLoop's run(): it would keep everybody waiting who is served there.
+void assert_may_block(const char* what);
+
 /// One thread's loop over descriptors (epoll(7)), points in time and what other threads post. Callbacks run
 /// on that thread and may add and drop anything, themselves included. Only post() may be called from other
 /// threads.

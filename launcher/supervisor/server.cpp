@@ -41,9 +41,13 @@ Server::Server(Channel rank, RuntimeDir runtime, Variables original)
       background_(kBackground),
       vms_({.loop = loop_,
             .pool = creators_,
+            .background = background_,
             .reaper = reaper_,
             .emit = [this](const Event& event) { emit(event); },
-            .kill_in = [this](const fs::path& folder) { kill_emulators_in(folder, runtime_.emulators()); }}) {
+            .kill_in =
+                [this](const fs::path& folder) {
+                  background_.submit([this, folder] { kill_emulators(folder); });
+                }}) {
 }
 
 bool Server::serve() {
@@ -174,11 +178,13 @@ void Server::on(std::uint64_t id, const UseCpus& request) {
 }
 
 void Server::on(std::uint64_t id, const OpenNodeFolder& request) {
-  const NodeFolder folder{node_folder(request.node_dir).string()};
-  emit(Reply{.id = id, .result = to_result(folder)});
+  in_background(id, request,
+                [this](const OpenNodeFolder& wanted) { return NodeFolder{node_folder(wanted.node_dir)}; });
 }
 
-const fs::path& Server::node_folder(const std::string& node_dir) {
+fs::path Server::node_folder(const std::string& node_dir) {
+  assert_may_block("making a folder in --node-dir");
+  const std::lock_guard lock(folders_mutex_);
   if (!node_) {
     sweep_stale(node_dir);
     node_.emplace(node_dir);
@@ -189,13 +195,26 @@ const fs::path& Server::node_folder(const std::string& node_dir) {
   return node_->path();
 }
 
-VmFolders Server::folders(const std::string& node_dir) {
-  return {.runtime = runtime_.path(), .overlays = node_folder(node_dir)};
+void Server::note_emulator(const fs::path& emulator) {
+  assert_may_block("noting an emulator");
+  const std::lock_guard lock(folders_mutex_);
+  runtime_.note_emulator(emulator);
+}
+
+void Server::kill_emulators(const fs::path& folder) {
+  std::vector<std::string> emulators;
+  {
+    const std::lock_guard lock(folders_mutex_);
+    emulators = runtime_.emulators();
+  }
+  kill_emulators_in(folder, emulators);
 }
 
 void Server::on(std::uint64_t id, const KeepRecord& request) {
-  record_.emplace(request.journal);
-  done(id);
+  in_background(id, request, [this](const KeepRecord& wanted) {
+    loop_.post([this, keeper = RecordKeeper(wanted.journal)] { record_.emplace(keeper); });
+    return Done{};
+  });
 }
 
 void Server::on(std::uint64_t id, const Describe& request) {
@@ -218,9 +237,9 @@ void Server::on(std::uint64_t id, const Warm& request) {
 }
 
 void Server::on(std::uint64_t id, const Prepare& request) {
-  const VmFolders where = folders(request.node_dir);
-  for (const VmSpec& spec : request.vms) runtime_.note_emulator(facts_.qemu(spec.guest.qemu).path);
-  const auto make = [this, where, backend = request.backend](const VmSpec& spec) {
+  const auto make = [this, node_dir = request.node_dir, backend = request.backend](const VmSpec& spec) {
+    const VmFolders where{.runtime = runtime_.path(), .overlays = node_folder(node_dir)};
+    note_emulator(facts_.qemu(spec.guest.qemu).path);
     VmPlan plan = plan_vm(spec, where, facts_);
     return VmSet::Made{plan, hypervisors_.get(backend), [spec, plan] { make_files(spec, plan); }};
   };
@@ -277,7 +296,7 @@ bool Server::end_everything() {
   const auto vms_gone = [this] { return vms_.all_ended(); };
   const Deadline vms_end = Deadline::after(kVmsEnd);
   while (!loop_.run_until(vms_gone, vms_end.sooner_of(Deadline::after(kVmsLook)))) {
-    kill_emulators_in(runtime_.path(), runtime_.emulators());
+    kill_emulators(runtime_.path());
     if (vms_end.passed()) break;
   }
   loop_.run_until([this] { return !command_.running(); }, Deadline::after(kCommandEnd));

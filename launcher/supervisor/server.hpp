@@ -15,6 +15,7 @@
 #include "launcher/supervisor/worker_pool.hpp"
 
 #include <atomic>
+#include <mutex>
 #include <optional>
 #include <string>
 
@@ -71,13 +72,16 @@ class Server {
   void progress(std::uint64_t id, const std::string& text, double fraction);
 
   HypervisorFacts probe(const ProbeHypervisor& request);
-  const fs::path& node_folder(const std::string& node_dir);
-  VmFolders folders(const std::string& node_dir);
+  // These block; from any thread but the loop's.
+  fs::path node_folder(const std::string& node_dir);
+  void note_emulator(const fs::path& emulator);
+  void kill_emulators(const fs::path& folder);
   bool end_everything();
 
   Channel rank_;
-  RuntimeDir runtime_;
-  std::optional<RuntimeDir> node_;
+  std::mutex folders_mutex_;
+  RuntimeDir runtime_;                  ///< its emulators are guarded by folders_mutex_
+  std::optional<RuntimeDir> node_;      ///< guarded by folders_mutex_
   std::optional<RecordKeeper> record_;  ///< on the first rank
   EventLoop loop_;
   EventLoop::Handle rank_watch_;

@@ -48,8 +48,8 @@ TEST_CASE("a QEMU that was built without seccomp runs its VMs all the same") {
                         "esac\n"
                         "exec qemu-system-x86_64 \"$@\"\n");
   fs::permissions(qemu, fs::perms::owner_all);
-  const ProbeEnvironment probe{.qemu = qemu, .accel = "tcg", .backend = Backend::qemu, .warns = true};
-  CHECK_FALSE(environment_of(fixture.call(probe)).has_sandbox);
+  const ProbeHypervisor probe{.qemu = qemu, .accel = "tcg", .backend = Backend::qemu, .warns = true};
+  CHECK_FALSE(fixture.call_for(probe).has_sandbox);
   std::vector<VmSpec> vms = fixture.vms(1);
   vms[0].guest.qemu = qemu.string();
   fixture.call(fixture.prepare(vms));

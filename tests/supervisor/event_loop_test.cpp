@@ -95,3 +95,26 @@ TEST_CASE("a file's watcher hears of what was written before and after it came")
   REQUIRE(write(log.get(), "after", 5) == 5);
   CHECK(loop.run_until([&] { return calls == 2; }, Deadline::after(10s)));
 }
+
+TEST_CASE("what may block is refused where a loop is served, and nowhere else") {
+  EventLoop loop;
+  std::string problem;
+  loop.post([&] {
+    try {
+      assert_may_block("reading a disk");
+    } catch (const std::logic_error& error) {
+      problem = error.what();
+    }
+    loop.quit();
+  });
+  std::string elsewhere = "nothing";
+  std::thread other([&] {
+    assert_may_block("reading a disk");
+    elsewhere = "read";
+  });
+  loop.run();
+  other.join();
+  CHECK_THAT(problem, Catch::Contains("reading a disk"));
+  CHECK(elsewhere == "read");
+  CHECK_NOTHROW(assert_may_block("reading a disk"));  // the loop has ended
+}

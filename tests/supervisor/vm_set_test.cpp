@@ -87,6 +87,7 @@ struct World {
   std::shared_ptr<ScriptHypervisor> hypervisor = std::make_shared<ScriptHypervisor>();
   VmSet vms{{.loop = loop,
              .pool = pool,
+             .background = pool,
              .reaper = reaper,
              .emit = [this](const Event& event) { events.push_back(event); },
              .kill_in = [](const fs::path&) {},

@@ -4,6 +4,7 @@
 #include "cachegen/cache/overlay.hpp"
 #include "cachegen/guest/block_chain.hpp"
 #include "cachegen/guest/ready.hpp"
+#include "launcher/supervisor/event_loop.hpp"
 #include "launcher/supervisor/vm/identity.hpp"
 
 namespace vmi::supervisor {
@@ -31,6 +32,7 @@ QemuFacts HostFacts::qemu(const std::string& program) {
   const std::lock_guard lock(mutex_);
   const auto known = qemu_.find(program);
   if (known != qemu_.end()) return known->second;
+  assert_may_block("a look at QEMU");
   return qemu_[program] = probe_qemu(program, Deadline::after(kQemuProbeTime));
 }
 

@@ -36,6 +36,23 @@ void remove_overlay(const VmPlan& plan) {
   if (!plan.overlay.empty()) fs::remove(plan.overlay, ignored);
 }
 
+/// Where the copy of a failed VM's log is; empty: it printed nothing, or none is wanted.
+std::string keep_log(const fs::path& log, const fs::path& folder, const std::string& name) {
+  assert_may_block("keeping a VM's log");
+  std::error_code missing;
+  if (folder.empty() || fs::file_size(log, missing) == 0 || missing) return {};
+  try {
+    // Not its parent too: where that is missing, the record's folder is another node's.
+    fs::create_directory(folder);
+    const fs::path kept = folder / (name + ".log");
+    fs::copy_file(log, kept, fs::copy_options::overwrite_existing);
+    return kept;
+  } catch (const std::exception& error) {
+    log_warning("cannot keep the serial log of " + name + ": " + error.what());
+    return {};
+  }
+}
+
 }  // namespace
 
 struct VmSet::Vm {
@@ -54,9 +71,11 @@ struct VmSet::Vm {
   std::int64_t t_running = kNever;
   std::int64_t t_ready = kNever;
   VmStats stats;
-  bool looked_at = false;  ///< by look_for_stopped(), still
-  bool killed = false;     ///< by us, or told to end
-  bool closing = false;    ///< it was ready and told to write the rest of the cache that it filled
+  bool telling = false;                ///< its failure, which waits for its log
+  std::optional<VmStopped> last_word;  ///< waits for that
+  bool looked_at = false;              ///< by look_for_stopped(), still
+  bool killed = false;                 ///< by us, or told to end
+  bool closing = false;  ///< it was ready and told to write the rest of the cache that it filled
 };
 
 /// What a worker brings back from creating a VM.
@@ -240,9 +259,14 @@ void VmSet::exited(const VmPtr& vm) {
   remove_overlay(vm->plan);
   vm->stats.cpu_s = ended.cpu_s;
   vm->stats.rss_bytes = ended.rss_bytes;
-  at_.emit(VmStopped{
-      .index = vm->spec.index, .t_stopped = t_exited, .stats = vm->stats, .cache_closed = cache_closed});
+  vm->last_word = VmStopped{
+      .index = vm->spec.index, .t_stopped = t_exited, .stats = vm->stats, .cache_closed = cache_closed};
+  tell_stopped(vm);
   check_progress();
+}
+
+void VmSet::tell_stopped(const VmPtr& vm) {
+  if (!vm->telling && vm->last_word) at_.emit(*std::exchange(vm->last_word, std::nullopt));
 }
 
 void VmSet::exited_by_itself(const VmPtr& vm, const Ended& ended, std::int64_t t_exited) {
@@ -269,14 +293,30 @@ void VmSet::exited_by_itself(const VmPtr& vm, const Ended& ended, std::int64_t t
 }
 
 void VmSet::fail(const VmPtr& vm, const std::string& reason, bool timed_out) {
-  const SerialWatch serial(vm->plan.files.serial_log, "");
-  at_.emit(VmFailed{.index = vm->spec.index,
-                    .t_failed = monotonic_ns(),
-                    .reason = reason,
-                    .timed_out = timed_out,
-                    .last_lines = vm->plan.folder.empty() ? "" : serial.last_lines(kShownLines),
-                    .kept_log = keep_logs(*vm)});
+  VmFailed failure{
+      .index = vm->spec.index, .t_failed = monotonic_ns(), .reason = reason, .timed_out = timed_out};
+  vm->telling = true;
+  // The log goes beside the record, whose file system may be slow.
+  at_.background.submit(
+      [this, vm, failure, plan = vm->plan, name = vm->spec.name, kept_in = failure_log_dir_]() mutable {
+        if (!plan.folder.empty()) {
+          failure.last_lines = SerialWatch(plan.files.serial_log, "").last_lines(kShownLines);
+          failure.kept_log = keep_log(plan.files.serial_log, kept_in, name);
+        }
+        at_.loop.post([this, vm, failure] { tell_failure(vm, failure); });
+      });
   if (vm->state != State::ended && vm->pidfd) end(vm, true);
+}
+
+void VmSet::tell_failure(const VmPtr& vm, const VmFailed& failure) {
+  at_.emit(failure);
+  vm->telling = false;
+  tell_stopped(vm);
+  check_progress();
+}
+
+bool VmSet::is_told(const Vm& vm) {
+  return !vm.telling && !vm.last_word;
 }
 
 void VmSet::end(const VmPtr& vm, bool orderly) {
@@ -363,20 +403,23 @@ void VmSet::stop_all(bool orderly, std::function<void()> done) {
 void VmSet::check_progress() {
   std::vector<std::function<void()>> finished;
   std::erase_if(batches_, [&](Batch& batch) {
-    if (std::ranges::any_of(batch.vms, [](const VmPtr& vm) { return vm->state == State::creating; }))
+    if (std::ranges::any_of(batch.vms,
+                            [](const VmPtr& vm) { return vm->state == State::creating || !is_told(*vm); }))
       return false;
     finished.push_back(std::move(batch.done));
     return true;
   });
   for (const auto& done : finished) done();
-  if (resumed_ && count(State::resuming) == 0) std::exchange(resumed_, {})();
+  const bool all_told = std::ranges::all_of(vms_, [](const auto& entry) { return is_told(*entry.second); });
+  if (resumed_ && count(State::resuming) == 0 && all_told) std::exchange(resumed_, {})();
   if (!stopped_.empty() && all_ended()) {
     for (const auto& done : std::exchange(stopped_, {})) done();
   }
 }
 
 bool VmSet::all_ended() const {
-  return count(State::ended) == static_cast<int>(vms_.size());
+  return std::ranges::all_of(
+      vms_, [](const auto& entry) { return entry.second->state == State::ended && is_told(*entry.second); });
 }
 
 bool VmSet::has(int index) const {
@@ -387,22 +430,6 @@ bool VmSet::has(int index) const {
 int VmSet::count(State state) const {
   return static_cast<int>(
       std::ranges::count_if(vms_, [state](const auto& entry) { return entry.second->state == state; }));
-}
-
-std::string VmSet::keep_logs(const Vm& vm) const {
-  if (failure_log_dir_.empty() || vm.plan.folder.empty()) return {};
-  std::error_code missing;
-  if (fs::file_size(vm.plan.files.serial_log, missing) == 0 || missing) return {};
-  try {
-    // Not its parent too: where that is missing, the record's folder is another node's.
-    fs::create_directory(failure_log_dir_);
-    const fs::path kept = fs::path(failure_log_dir_) / (vm.spec.name + ".log");
-    fs::copy_file(vm.plan.files.serial_log, kept, fs::copy_options::overwrite_existing);
-    return kept;
-  } catch (const std::exception& error) {
-    log_warning("cannot keep the serial log of " + vm.spec.name + ": " + error.what());
-    return {};
-  }
 }
 
 }  // namespace vmi::supervisor

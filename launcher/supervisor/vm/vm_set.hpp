@@ -32,7 +32,8 @@ class VmSet {
  public:
   struct Surroundings {
     EventLoop& loop;
-    WorkerPool& pool;
+    WorkerPool& pool;        ///< calls to the hypervisor
+    WorkerPool& background;  ///< everything else that blocks
     Reaper& reaper;
     std::function<void(const Event&)> emit;
     /// Kills the QEMUs that have this folder's path in their command: those still being created, whose pid
@@ -84,12 +85,16 @@ class VmSet {
   void exited(const VmPtr& vm);
   void exited_by_itself(const VmPtr& vm, const Ended& ended, std::int64_t t_exited);
   void fail(const VmPtr& vm, const std::string& reason, bool timed_out = false);
+  /// Its VmFailed, once its log was read and kept; and then its VmStopped, if that came meanwhile.
+  void tell_failure(const VmPtr& vm, const VmFailed& failure);
+  void tell_stopped(const VmPtr& vm);
   void end(const VmPtr& vm, bool orderly);
   void timed_out();
   void look_for_stopped();
   static bool waits_for_ready(const Vm& vm);
   void check_progress();
-  std::string keep_logs(const Vm& vm) const;
+  /// Nothing is still to be told of any of them.
+  static bool is_told(const Vm& vm);
   int count(State state) const;
 
   Surroundings at_;
