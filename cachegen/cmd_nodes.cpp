@@ -72,20 +72,13 @@ void select_nodes(std::vector<CachePlaces>& all, std::chrono::nanoseconds max_ag
   std::erase_if(all, [](const CachePlaces& places) { return places.nodes.empty(); });
 }
 
-/// vmilaunch's variables for its other options (VMILAUNCH_IMAGE, VMILAUNCH_CACHE) mean something else here.
-fs::path store_folder(const Options& options) {
-  if (const std::optional<std::string> folder = options.given("cache-dir")) return *folder;
-  const char* folder = std::getenv("VMILAUNCH_CACHE_DIR");
-  return folder != nullptr && *folder != '\0' ? fs::path(folder) : Store::default_folder();
-}
-
 bool asks_for_one(const Options& options) {
   return options.has("image") || !options.positional().empty();
 }
 
 /// The caches that the options ask for; of an image, the one used last.
 std::vector<CachePlaces> asked_for(const Options& options) {
-  std::vector<CachePlaces> all = Registry(store_folder(options)).list();
+  std::vector<CachePlaces> all = Registry(Store::folder_for(options.given("cache-dir"))).list();
   const std::optional<std::string> image = options.given("image");
   if (image && !options.positional().empty())
     throw Error(ExitStatus::usage, "--image and a cache exclude each other; give one of them");

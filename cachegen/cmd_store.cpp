@@ -13,11 +13,10 @@ namespace {
 
 OptionTable store_table(const char* command, const char* synopsis, const char* summary) {
   OptionTable options(command, synopsis, summary);
-  // The same variable moves the store for vmilaunch.
-  options.environment_prefix("VMILAUNCH_")
+  options
       .add({.name = "cache-dir",
             .metavar = "DIR",
-            .help = "The store; else ${XDG_CACHE_HOME:-~/.cache}/vmilaunch/store."})
+            .help = "The store; else $VMILAUNCH_CACHE_DIR, or ${XDG_CACHE_HOME:-~/.cache}/vmilaunch/store."})
       .add({.name = "json", .help = "Print it as JSON."});
   return options;
 }
@@ -42,8 +41,7 @@ const OptionTable& gc_table() {
 }
 
 Store store_of(const Options& options) {
-  const std::optional<std::string> folder = options.given("cache-dir");
-  return Store(folder ? fs::path(*folder) : Store::default_folder());
+  return Store(Store::folder_for(options.given("cache-dir")));
 }
 
 std::string utc(std::int64_t ns) {

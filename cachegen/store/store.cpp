@@ -82,6 +82,13 @@ fs::path Store::default_folder() {
   return fs::path(home) / ".cache/vmilaunch/store";
 }
 
+fs::path Store::folder_for(const std::optional<std::string>& given) {
+  if (given) return fs::absolute(*given);
+  const char* variable = std::getenv("VMILAUNCH_CACHE_DIR");
+  const bool said = variable != nullptr && *variable != '\0';
+  return fs::absolute(said ? fs::path(variable) : default_folder());
+}
+
 std::optional<fs::path> Store::find(const CacheKey& key) const {
   std::string damage;
   std::optional<fs::path> found = look_up(key, damage);

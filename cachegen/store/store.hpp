@@ -47,6 +47,9 @@ class Store {
   explicit Store(fs::path folder, StoreTimes times = {});
   /// ${XDG_CACHE_HOME:-$HOME/.cache}/vmilaunch/store
   static fs::path default_folder();
+  /// Where the store is, for every command: where the user says (`--cache-dir`), else $VMILAUNCH_CACHE_DIR,
+  /// else the default. Absolute.
+  static fs::path folder_for(const std::optional<std::string>& given);
 
   const fs::path& folder() const { return folder_; }
 

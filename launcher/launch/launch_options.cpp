@@ -2,6 +2,7 @@
 #include "launcher/launch/launch_options.hpp"
 
 #include "cachegen/guest/guest_options.hpp"
+#include "cachegen/store/store.hpp"
 #include "cachegen/support/error.hpp"
 #include "cachegen/support/file.hpp"
 
@@ -27,12 +28,6 @@ Error usage(const std::string& message) {
 std::string environment(const char* name) {
   const char* value = std::getenv(name);
   return value != nullptr ? value : "";
-}
-
-fs::path user_cache_folder() {
-  if (const std::string xdg = environment("XDG_CACHE_HOME"); !xdg.empty()) return fs::path(xdg) / "vmilaunch";
-  if (const std::string home = environment("HOME"); !home.empty()) return fs::path(home) / ".cache/vmilaunch";
-  return temp_root() / ("vmilaunch-cache-" + std::to_string(getuid()));
 }
 
 fs::path default_node_dir() {
@@ -129,8 +124,7 @@ void read_cache(const Options& options, LaunchOptions& launch) {
   if (launch.quota == 0)
     throw usage("--quota: a cache needs room; use --cache none for a launch without one");
   launch.profile_runs = static_cast<int>(options.number("runs", 1, 100));
-  launch.cache_dir =
-      fs::absolute(options.given("cache-dir").value_or((user_cache_folder() / "store").string()));
+  launch.cache_dir = Store::folder_for(options.given("cache-dir"));
   launch.node_dir = fs::absolute(options.given("node-dir").value_or(default_node_dir().string()));
   if (options.has("node-budget")) launch.node_budget = options.size("node-budget");
   launch.granularity = options.size("granularity");
