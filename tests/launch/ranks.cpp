@@ -1,6 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "tests/launch/ranks.hpp"
 
+#include "cachegen/cache/cache_image.hpp"
+#include "cachegen/cache/layout.hpp"
+
+#include <span>
 #include <thread>
 
 #include <fcntl.h>
@@ -73,17 +77,28 @@ LaunchOptions options_for(int vms, const std::string& cache) {
 }
 
 CachedImage::CachedImage(const fs::path& folder) : image(folder / "a.raw"), cache(folder / "a.vmic") {
-  write_text_atomically(image, std::string(4 * MiB, 'x'));
-  ImageInfo info;
-  info.url = image.string();
-  info.format = "raw";
-  info.virtual_bytes = 4 * MiB;
-  info.local = true;
-  info.file_bytes = 4 * MiB;
-  info.disk_bytes = 4 * MiB;
-  BaseReader base(info);
-  write_cache({.image = info, .extents = {{.offset = 0, .bytes = MiB, .first_access_us = 0}}, .quota = 0},
-              base, cache);
+  const std::string content(4 * MiB, 'x');
+  write_text_atomically(image, content);
+  // As write_cache() makes it, but that reads the image by qemu-nbd.
+  const Geometry geometry{content.size(), 4 * KiB};
+  Trailer trailer;
+  ImageInfo base;
+  base.url = image.string();
+  base.format = "raw";
+  base.virtual_bytes = content.size();
+  trailer.base = BaseIdentity{base, {}};
+  trailer.facts = nlohmann::json::object();
+  Plan plan(geometry, 0, trailer.base, trailer.facts);
+  const std::uint64_t clusters = MiB / geometry.cluster_bytes;
+  for (std::uint64_t cluster = 0; cluster < clusters; ++cluster) plan.add(cluster, false, 0);
+  const Fd file = open_file(cache, O_RDWR | O_CREAT | O_EXCL);
+  CacheImage written(file, cache, geometry, plan.layout(), plan.l2_tables());
+  for (std::uint64_t cluster = 0; cluster < clusters; ++cluster)
+    written.put_data(cluster, std::as_bytes(std::span(content).first(geometry.cluster_bytes)));
+  trailer.order = plan.order();
+  qcow2::FirstCluster first;
+  first.backing_name = image.string();
+  written.finish(std::move(first), 0, trailer);
 }
 
 }  // namespace vmi::test

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
-#include "cachegen/cache/cache_writer.hpp"
 #include "launcher/launch/launch.hpp"
 #include "tests/launch/fake_supervisor.hpp"
 #include "tests/launch/fake_team.hpp"
