@@ -25,9 +25,9 @@ using supervisor::EventLoop;
 using supervisor::Server;
 using supervisor::Variables;
 
-/// Who ends us is the rank, by closing its end. Signals meant for process groups (Ctrl-C, a job's end) reach
-/// it too, and it decides; SIGTERM to us alone stops the VMs. Call before any thread starts: they inherit the
-/// mask.
+/// The rank ends this process by closing its socket. Signals meant for process groups (Ctrl-C, a job's end)
+/// reach it too, and it decides; SIGTERM to us alone stops the VMs. Call before any thread starts: they
+/// inherit the mask.
 Fd take_signals() {
   for (const int number : {SIGINT, SIGHUP, SIGQUIT, SIGPIPE, SIGUSR1, SIGUSR2}) signal(number, SIG_IGN);
   sigset_t taken;
