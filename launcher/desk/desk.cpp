@@ -58,14 +58,16 @@ Desk::Desk(const LaunchOptions& options, const LaunchClock& clock, const std::st
       progress_("vmilaunch", !options.json) {
 }
 
-void Desk::plan(std::vector<VmRow> vms, const RunAttributes& known, std::vector<std::int64_t> offsets_ns) {
-  for (VmRow& vm : vms) {
+void Desk::plan(const std::vector<VmRow>& vms, const RunAttributes& known,
+                const std::vector<std::int64_t>& offsets_ns) {
+  std::vector<VmRow> planned = vms;
+  for (VmRow& vm : planned) {
     vm.state = vm_state::planned;
     journal_.vm(vm);
   }
-  fleet_.emplace(std::move(vms));
+  fleet_.emplace(std::move(planned));
   journal_.attributes(known);
-  offsets_ns_ = std::move(offsets_ns);
+  offsets_ns_ = offsets_ns;
 }
 
 void Desk::phase(const std::string& name, const std::string& text) {

@@ -28,8 +28,8 @@ class Desk final : public Reporter {
   void end_phase() override;
   void progress(const std::string& text, double fraction) override;
   void leave_terminal() override { progress_.pause(); }
-  void plan(std::vector<VmRow> vms, const RunAttributes& known,
-            std::vector<std::int64_t> offsets_ns) override;
+  void plan(const std::vector<VmRow>& vms, const RunAttributes& known,
+            const std::vector<std::int64_t>& offsets_ns) override;
   void image(const ImageRow& known) override { journal_.image(known); }
   void boot_trace(std::span<const BootTraceRow> rows) override { journal_.boot_trace(rows); }
   void failure(const Error& error, const std::string& source) override;

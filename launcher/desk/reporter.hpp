@@ -39,8 +39,8 @@ class Reporter {
 
   /// What the launch is going to start. From here on, letters about VMs are understood. `offsets_ns`:
   /// nanoseconds to add to each rank's clock to get rank 0's; empty: none.
-  virtual void plan(std::vector<VmRow> /*vms*/, const RunAttributes& /*known*/,
-                    std::vector<std::int64_t> /*offsets_ns*/) {}
+  virtual void plan(const std::vector<VmRow>& /*vms*/, const RunAttributes& /*known*/,
+                    const std::vector<std::int64_t>& /*offsets_ns*/) {}
   virtual void image(const ImageRow& /*known*/) {}
   virtual void boot_trace(std::span<const BootTraceRow> /*rows*/) {}
   /// An error of the launch.

@@ -93,7 +93,7 @@ std::vector<std::int64_t> offsets_of_all(Team& team, const ClockOffset& mine) {
 }
 
 void report(Rank& rank, const LaunchOptions& options, const LaunchPlan& plan,
-            std::vector<std::int64_t> offsets_ns) {
+            const std::vector<std::int64_t>& offsets_ns) {
   std::vector<VmRow> rows;
   for (const PlacedVm& vm : plan.placed) {
     VmRow row;
@@ -113,7 +113,7 @@ void report(Rank& rank, const LaunchOptions& options, const LaunchPlan& plan,
   known.driver = to_text(plan.driver);
   known.vms = static_cast<std::int64_t>(plan.placed.size());
   known.nodes = rank.layout().nodes;
-  rank.reporter().plan(std::move(rows), known, std::move(offsets_ns));
+  rank.reporter().plan(rows, known, offsets_ns);
   for (const ImagePlan& image : plan.images) {
     ImageRow row;
     row.url = image.url;

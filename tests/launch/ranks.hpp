@@ -18,9 +18,9 @@ namespace vmi::test {
 class ListeningReporter : public Reporter {
  public:
   void phase(const std::string& name, const std::string& /*text*/) override { phases.push_back(name); }
-  void plan(std::vector<VmRow> rows, const RunAttributes& known,
-            std::vector<std::int64_t> /*offsets_ns*/) override {
-    vms = std::move(rows);
+  void plan(const std::vector<VmRow>& rows, const RunAttributes& known,
+            const std::vector<std::int64_t>& /*offsets_ns*/) override {
+    vms = rows;
     attributes = known;
   }
   void image(const ImageRow& known) override { images.push_back(known); }
