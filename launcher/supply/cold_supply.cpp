@@ -46,7 +46,7 @@ class ColdSupply final : public CacheSupply {
   }
   ColdCache open_on_all(const ImagePlan& image);
   ColdCache open(const ImagePlan& image, bool sample, bool reject);
-  void keep(const ImagePlan& image, const ColdCache& cache);
+  void keep_one(const ImagePlan& image, const ColdCache& cache);
 
   SupplySetting at_;
   std::vector<Opened> opened_;  ///< in the order of the images
@@ -122,13 +122,13 @@ bool ColdSupply::keep_filled() {
   for (const ImagePlan& image : at_.plan.images) {
     const Opened* at = opened(image);
     if (at == nullptr || at->filler == -1 || !at_.rank.cache_closed(at->filler)) continue;
-    if (const std::optional<Error> failure = attempt([&] { keep(image, at->cache); }))
+    if (const std::optional<Error> failure = attempt([&] { keep_one(image, at->cache); }))
       log_warning(failure->what());
   }
   return filled_bytes_ != before;
 }
 
-void ColdSupply::keep(const ImagePlan& image, const ColdCache& cache) {
+void ColdSupply::keep_one(const ImagePlan& image, const ColdCache& cache) {
   const bool kept = at_.pool.keep(cache.path, fs::path(cache.keep_as).filename(), [&](const fs::path& name) {
     // The file was written without syncing; under its final name it must be whole even after a crash.
     if (fsync(open_file(cache.path, O_RDONLY).get()) != 0)

@@ -184,7 +184,7 @@ TEST_CASE("a guest boots from every kind of disk, with both backends and in the 
                              .ready = vms[0].ready,
                              .settle = std::chrono::milliseconds(0),
                              .store = fixture.folder() / "store"};
-  vms[0].cache = fixture.call(FindCache{to_json(request)}).result.at("path");
+  vms[0].cache = fixture.call_for(FindCache{request}).path;
   fixture.call(fixture.prepare(vms));
   for (const VmFailed& vm : fixture.all<VmFailed>()) FAIL_CHECK(vm.reason);
   fixture.call(ResumeAll{});
@@ -214,7 +214,7 @@ TEST_CASE("UEFI starts from a flash, and every VM has its own variables") {
                              .ready = vms[0].ready,
                              .settle = std::chrono::milliseconds(0),
                              .store = fixture.folder() / "store"};
-  CHECK(fixture.call(FindCache{to_json(request)}).result.at("built") == true);
+  CHECK(fixture.call_for(FindCache{request}).built);
   fixture.call(fixture.prepare(vms));
   for (const VmFailed& vm : fixture.all<VmFailed>()) FAIL_CHECK(vm.reason);
   fixture.call(ResumeAll{});
