@@ -79,10 +79,13 @@ void add_firmware(Builder& command, const GuestSpec& guest, const VmFiles& files
 /// A disk of the guest, its `number`th, which makes the first one's controller too.
 void add_disk(Builder& command, const GuestSpec& guest, const std::string& node, const std::string& id,
               int number) {
-  const std::string what = "drive=" + node + ",id=" + id;
+  std::string what = "drive=" + node + ",id=" + id;
+  if (guest.disk == Disk::virtio) return command.virtio("virtio-blk", what);
+  // SeaBIOS looks at controllers side by side: which disk it sees first is chance, unless it is told.
+  if (number == 0) what += ",bootindex=0";
   switch (guest.disk) {
     case Disk::virtio:
-      return command.virtio("virtio-blk", what);
+      return;
     case Disk::scsi:
       if (number == 0) command.virtio("virtio-scsi", "id=scsi");
       return command.add("-device", "scsi-hd,bus=scsi.0," + what);
