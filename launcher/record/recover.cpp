@@ -78,7 +78,7 @@ Recovery recover(const fs::path& journal, const std::optional<fs::path>& output)
 
 Glimpse peek(const fs::path& journal, const fs::path& output) {
   const JournalText known = read_journal(journal);
-  const Glimpse glimpse{.writer = known.header.owner, .state = known.header.owner.state()};
+  Glimpse glimpse{.writer = known.header.owner, .state = known.header.owner.state()};
   write_record(known.record(), output);
   return glimpse;
 }
