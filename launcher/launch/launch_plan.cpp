@@ -104,7 +104,7 @@ void report(Rank& rank, const LaunchOptions& options, const LaunchPlan& plan,
     rows.push_back(std::move(row));
   }
   RunAttributes known;
-  known.mpi_library = rank.team().library();
+  known.mpi_library = rank.team().version();
   known.qemu_version = plan.hypervisor.qemu_version;
   known.libvirt_version = plan.hypervisor.libvirt_version;
   known.backend = to_text(plan.hypervisor.backend);

@@ -123,7 +123,7 @@ std::optional<Team::Lost> MpiTeam::lost() {
   return Lost{lost->rank, lost->node};
 }
 
-std::string MpiTeam::library() const {
+std::string MpiTeam::version() const {
   char text[MPI_MAX_LIBRARY_VERSION_STRING] = {};
   int length = 0;
   MPI_Get_library_version(text, &length);

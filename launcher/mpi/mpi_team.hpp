@@ -45,7 +45,7 @@ class MpiTeam final : public Team {
   const std::optional<Error>& announced() const override { return session_.control().announced(); }
   std::optional<Lost> lost() override;
   void leave() override { lifeline_.close(); }
-  std::string library() const override;
+  std::string version() const override;
 
  private:
   Waiter waiter(Time time) const;

@@ -96,7 +96,7 @@ class Team {
   virtual void leave() = 0;
 
   /// For the record: "Open MPI v4.1.4".
-  virtual std::string library() const = 0;
+  virtual std::string version() const = 0;
 };
 
 }  // namespace vmi

@@ -68,7 +68,7 @@ class FakeTeam final : public Team {
   const std::optional<Error>& announced() const override { return announced_; }
   std::optional<Lost> lost() override { return std::nullopt; }
   void leave() override {}
-  std::string library() const override { return "threads"; }
+  std::string version() const override { return "threads"; }
 
   /// What every rank of the group says, in the order of the ranks.
   std::vector<std::string> exchange(const std::string& group, const std::vector<int>& members,
