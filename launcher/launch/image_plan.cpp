@@ -3,6 +3,12 @@
 
 namespace vmi {
 
+std::chrono::seconds time_to_send(const std::vector<ImagePlan>& images) {
+  Bytes bytes = 0;
+  for (const ImagePlan& image : images) bytes += image.payload_bytes;
+  return std::chrono::minutes(5) + std::chrono::seconds(bytes / MiB);
+}
+
 void to_json(nlohmann::json& json, const ImagePlan& image) {
   json = {{"index", image.index},
           {"url", image.url},

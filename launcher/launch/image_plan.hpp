@@ -3,6 +3,7 @@
 
 #include "cachegen/support/file.hpp"
 
+#include <chrono>
 #include <string>
 #include <vector>
 
@@ -27,6 +28,9 @@ struct ImagePlan {
   std::vector<std::uint64_t> hashes;  ///< chunk_hashes() of the payload; on rank 0, not told
   bool single_local_file = false;     ///< the image is one file on rank 0's node; not told
 };
+
+/// How long a launch waits for the images' payloads to reach its nodes: a link of 1 MiB/s is the slowest.
+std::chrono::seconds time_to_send(const std::vector<ImagePlan>& images);
 
 void to_json(nlohmann::json& json, const ImagePlan& image);
 void from_json(const nlohmann::json& json, ImagePlan& image);

@@ -6,7 +6,6 @@ namespace {
 
 using namespace std::chrono_literals;
 constexpr auto kCreateTime = 600s;
-constexpr auto kLongestTransfer = std::chrono::hours(24);
 
 /// The VMs of `image` that this rank starts.
 Prepare prepare_of(const Rank& rank, const LaunchOptions& options, const LaunchPlan& plan,
@@ -60,9 +59,8 @@ void distribute_and_prepare(Rank& rank, const LaunchOptions& options, const Laun
       for (const Pending<Prepare> prepare : prepares) rank.await(prepare, kCreateTime, "VMs to be created");
     });
   }
-  // One agreement on both, since VMs wait for each. Others may still be receiving, for as long as their own
-  // deadlines allow.
-  rank.team().agree(failure, kLongestTransfer, stage);
+  // One agreement on both, since VMs wait for each. Others may still be receiving.
+  rank.team().agree(failure, time_to_send(plan.images) + kCreateTime, stage);
 }
 
 }  // namespace vmi

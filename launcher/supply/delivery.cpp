@@ -4,23 +4,11 @@
 #include "launcher/launch/fit_check.hpp"
 #include "launcher/supply/notes.hpp"
 
-#include <numeric>
-
 namespace vmi {
 namespace {
 
-using namespace std::chrono_literals;
-
 /// A fifth of a millisecond; the messages that are on their way meanwhile last a fast link as long.
 constexpr int kLettersBesideData = 8;
-
-/// A link of 1 MiB/s is the slowest that a launch waits for.
-Rank::Time patience_for(const std::vector<ImagePlan>& images) {
-  const Bytes bytes =
-      std::accumulate(images.begin(), images.end(), Bytes{0},
-                      [](Bytes sum, const ImagePlan& image) { return sum + image.payload_bytes; });
-  return 300s + std::chrono::seconds(bytes / MiB);
-}
 
 }  // namespace
 
@@ -52,7 +40,7 @@ std::optional<Error> DeliveringSupply::bring(const Begin& begin) {
 }
 
 std::optional<Error> DeliveringSupply::move_all(bool wanted, const Begin& begin) {
-  const Rank::Time time = patience_for(at_.plan.images);
+  const Rank::Time time = time_to_send(at_.plan.images);
   std::optional<Error> failure;
   // A rank on which one fails goes on with the next, in which others count on it.
   const auto try_it = [&](auto&& step) {
@@ -77,7 +65,7 @@ std::optional<Error> DeliveringSupply::move_all(bool wanted, const Begin& begin)
 
 bool DeliveringSupply::offer_all(const Begin& begin) {
   for (const ImagePlan& image : at_.plan.images) deliveries_.push_back({.image = image});
-  const Rank::Time time = patience_for(at_.plan.images);
+  const Rank::Time time = time_to_send(at_.plan.images);
   constexpr std::uint32_t kDoesNotFit = 1;
   constexpr std::uint32_t kWanted = 2;
   NodeFit fit;
